@@ -1,0 +1,219 @@
+//! The configuration after every check: values that later code need not doubt.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::identity::IdentityHeaders;
+use crate::domain::keys::Algorithm;
+use crate::domain::rotation::RotationPolicy;
+use crate::domain::route::RouteTable;
+
+/// Everything one sidegate runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Scopes issuer, keys, users, sessions, epochs and revocations. One word.
+    pub realm: String,
+    pub server: Server,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub health: SocketAddr,
+    /// By name; `default` always exists.
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub limits: Limits,
+    pub store: Store,
+    pub key: Key,
+    pub access_token: AccessToken,
+    pub session: Session,
+    pub rotation: RotationPolicy,
+    /// How often the store is asked for new revocations.
+    pub poll_interval: Duration,
+    /// Bound of the verified-token cache, in bytes.
+    pub verified_cache: u64,
+    pub login: Login,
+    pub endpoints: Endpoints,
+    pub identity: IdentityHeaders,
+    pub routes: RouteTable,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub listen: Vec<SocketAddr>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// How long the listener stays open after SIGTERM, not ready.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take after that.
+    pub drain_timeout: Duration,
+}
+
+/// An address prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: std::net::IpAddr,
+    pub prefix: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Host name or address literal, without brackets.
+    pub host: String,
+    pub port: u16,
+    pub connect_timeout: Duration,
+    /// Longest silence while an answer is awaited or read.
+    pub response_timeout: Duration,
+    /// How long an idle connection is kept for the next request.
+    pub keep_alive: Duration,
+    pub authorization: UpstreamAuthorization,
+}
+
+/// What becomes of the client's `Authorization` field on the way to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamAuthorization {
+    Strip,
+    Keep,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections at once.
+    pub connections: usize,
+    /// Bytes of the request line.
+    pub request_line: usize,
+    /// Bytes of all header lines.
+    pub headers: usize,
+    /// Bytes of one `Authorization` value.
+    pub authorization: usize,
+    /// Bytes of a body that sidegate's own endpoints read.
+    pub endpoint_body: usize,
+    pub requests_per_connection: u32,
+    /// For reading one request's head.
+    pub header_timeout: Duration,
+    /// Longest silence of a client while its body is read or an answer is written to it.
+    pub body_idle_timeout: Duration,
+    /// Idle client connections are closed after this.
+    pub keep_alive: Duration,
+    /// Longest silence on WebSockets and event streams.
+    pub stream_idle: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    pub location: StoreLocation,
+    pub connections: u32,
+    /// For a connection and for each statement.
+    pub timeout: Duration,
+    pub migrate: Migrate,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    Sqlite(PathBuf),
+    /// A `postgres://` URL; holds a password, so `Debug` shows host and database only.
+    Postgres {
+        url: String,
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// Who brings the schema up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrate {
+    /// Each start, under a lock.
+    Auto,
+    /// `sidegate migrate`; a start with another schema fails.
+    Check,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub algorithm: Algorithm,
+    /// Files of operator secrets; the first one signs.
+    pub secret_files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    pub issuer: String,
+    pub audience: String,
+    pub client_id: String,
+    pub ttl: Duration,
+    pub leeway: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub idle_ttl: Duration,
+    pub max_ttl: Duration,
+    pub per_subject: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The built-in directory.
+    Users { min_length: usize, argon2: Argon2 },
+    /// No login here.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2 {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Hashes computed at once.
+    pub slots: usize,
+}
+
+/// Paths of our own endpoints; `None`: off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    pub login: Option<String>,
+    pub refresh: Option<String>,
+    pub logout: Option<String>,
+    pub logout_all: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+    /// One line per request.
+    pub access: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl std::fmt::Debug for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoreLocation({self})")
+    }
+}
+
+impl std::fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres { url, .. } => {
+                let place = url::Url::parse(url).ok();
+                let host = place.as_ref().and_then(|url| url.host_str()).unwrap_or("?");
+                write!(f, "postgres://{host}{}", place.as_ref().map_or("", url::Url::path))
+            }
+        }
+    }
+}

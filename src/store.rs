@@ -1,0 +1,207 @@
+//! What is remembered: one trait, which decides nothing.
+//!
+//! A store answers questions and carries out statements; what they mean is judged in [`crate::domain`]. Every
+//! implementation gives the same answers to the same calls: `tests/store` runs one contract, and one generator of
+//! histories, on all of them and on a plain model. A store is opened for one realm and sees nothing of the others.
+//!
+//! Time is the store's own: Postgres reads its clock in the statement, SQLite is in this process and is given ours.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::domain::keys::Algorithm;
+use crate::domain::revocation::Revocation;
+use crate::domain::rotation::SessionState;
+use crate::domain::secret::Fingerprint;
+use crate::domain::session::{Epochs, IdempotencyMac, Origin, Salt, Session, SessionId, Subject, TokenHash};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{PasswordHash, User, UserName};
+
+pub mod postgres;
+pub mod sqlite;
+
+/// The store's answers. Every method fails with a [`StoreError`] only.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// A replica (or a command) joins the realm: makes the realm's row if there is none, raises the longest access-token
+    /// lifetime ever used in it (revocations are kept that long), and tells what the realm knows.
+    async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError>;
+
+    /// Adds the fingerprint of an operator secret to the realm's. With `only_first`, only if the realm has none yet.
+    /// Returns all of the realm's fingerprints afterwards.
+    async fn add_secret(&self, fingerprint: Fingerprint, only_first: bool) -> Result<Vec<Fingerprint>, StoreError>;
+
+    /// Every signing key of the realm, oldest first.
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError>;
+
+    /// Adds a key unless the realm already has one of the same algorithm. Says whether it was added; of any number of
+    /// concurrent callers one is told `true`.
+    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError>;
+
+    /// The counters in force for a subject.
+    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
+
+    /// Inserts a session if the counters still are `session.epochs`, and ends the subject's oldest sessions (by creation)
+    /// beyond `session.most`, with a revocation each. Parallel logins of one subject are put in sequence.
+    async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError>;
+
+    /// The compare-and-swap: advances the session, in one statement, where id, client, generation and hash match, the
+    /// session's epochs are the counters in force and neither end has passed. `None` if that matched no row.
+    async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError>;
+
+    /// The session's row on the primary, with the counters in force and the store's clock. `None` if there is no row.
+    async fn session(&self, id: SessionId) -> Result<Option<SessionState>, StoreError>;
+
+    /// The subject's sessions that have not expired and whose epochs are in force, newest first.
+    async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, StoreError>;
+
+    /// Deletes the session and records its revocation, in one transaction. The revocation is recorded even if there is no
+    /// row any more. Says whether there was one.
+    async fn end_session(&self, id: SessionId) -> Result<bool, StoreError>;
+
+    /// Increments the subject's counter and records the revocation. Returns the new value.
+    async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError>;
+
+    /// Increments the realm's counter and records the revocation. Returns the new value.
+    async fn end_realm(&self) -> Result<u64, StoreError>;
+
+    /// Every live revocation, or those recorded after `after`. The cursor of a page continues where it ended; rows of
+    /// transactions that committed late are never skipped. A row may be delivered twice.
+    async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError>;
+
+    /// Deletes sessions and revocations that ended more than `keep` ago, at most `most` of each, and says how many.
+    async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
+
+    /// `None` if there is no such user.
+    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError>;
+
+    /// Every user, by name.
+    async fn users(&self) -> Result<Vec<User>, StoreError>;
+
+    /// Adds a user. `false` if the name or the subject is taken.
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError>;
+
+    /// Sets the password and increments the subject's counter, in one transaction. `None` if there is no such user,
+    /// otherwise the new value.
+    async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError>;
+
+    /// Replaces the hash of an unchanged password by one with today's parameters, if it still is `old`. Ends nothing.
+    async fn upgrade_password(&self, name: &UserName, old: &PasswordHash, new: &PasswordHash)
+    -> Result<(), StoreError>;
+
+    /// Disables the user and increments the subject's counter in one transaction, or enables it. `false` if there is no
+    /// such user.
+    async fn set_disabled(&self, name: &UserName, disabled: bool) -> Result<bool, StoreError>;
+
+    /// Removes the user and increments the subject's counter, in one transaction. `false` if there is no such user.
+    async fn remove_user(&self, name: &UserName) -> Result<bool, StoreError>;
+
+    /// The store's clock; also shows that it answers.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+}
+
+/// Why a store did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Not reachable, too slow, read-only, out of space, or shutting down. Trying again later may help.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What came back is not what this version writes: a foreign or damaged table.
+    #[error("the store holds something this version cannot read: {0}")]
+    Corrupt(String),
+    /// The schema is missing or of another version.
+    #[error("the store's schema is not this version's: {0}")]
+    Schema(String),
+}
+
+/// What a realm knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Realm {
+    /// The counter in force.
+    pub epoch: u64,
+    /// Operator secrets its tokens and keys were made with.
+    pub secrets: Vec<Fingerprint>,
+    pub now: Timestamp,
+}
+
+/// A signing key, sealed under an operator secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedKey {
+    pub kid: String,
+    pub algorithm: Algorithm,
+    /// Which secret opens it.
+    pub secret: Fingerprint,
+    /// `nonce:12 ‖ ciphertext ‖ tag:16`.
+    pub sealed: Vec<u8>,
+}
+
+/// A login's session, before the store gave it its times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSession {
+    pub id: SessionId,
+    pub subject: Subject,
+    pub client: String,
+    pub hash: TokenHash,
+    /// The counters read before the password was checked.
+    pub epochs: Epochs,
+    pub from: Origin,
+    pub claims: Map<String, Value>,
+    pub label: Option<String>,
+    pub idle_ttl: Duration,
+    pub max_ttl: Duration,
+    /// How many sessions the subject may have afterwards.
+    pub most: u32,
+}
+
+/// What became of a [`NewSession`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    Stored {
+        session: Box<Session>,
+        /// Ended because the subject had too many.
+        ended: Vec<SessionId>,
+    },
+    /// A counter has moved since it was read: the login is void.
+    EpochMoved,
+}
+
+/// One turn of the ratchet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Swap {
+    pub session: SessionId,
+    pub client: String,
+    /// Of the presented token.
+    pub generation: u32,
+    pub presented: TokenHash,
+    pub successor: TokenHash,
+    pub salt: Salt,
+    pub key: Option<IdempotencyMac>,
+    pub from: Origin,
+    pub idle_ttl: Duration,
+    /// Entries of rotations before this long ago may be dropped.
+    pub longest_window: Duration,
+}
+
+/// A session after its swap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advanced {
+    pub session: Session,
+    /// The store's clock in the statement.
+    pub now: Timestamp,
+}
+
+/// Where a reader of the revocations stands. Opaque; meaningful only to the store that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// Some revocations, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationPage {
+    pub revocations: Vec<Revocation>,
+    pub cursor: Cursor,
+    /// The realm's counter when the page was read.
+    pub realm_epoch: u64,
+    pub now: Timestamp,
+}
