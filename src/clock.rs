@@ -36,6 +36,9 @@ impl Clock for SystemClock {
 /// A clock that other parts can share.
 pub type SharedClock = Arc<dyn Clock>;
 
+/// A point on the clock that never steps, as libraries hand it to us.
+pub type Moment = Instant;
+
 /// A moment on the clock that never steps, for measuring how long something took.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

@@ -5,6 +5,8 @@
 
 pub mod access_token;
 pub mod decision;
+pub mod forwarded;
+pub mod head;
 pub mod identity;
 pub mod keys;
 pub mod refresh_token;

@@ -40,9 +40,6 @@ pub trait Store: Send + Sync + 'static {
     /// concurrent callers one is told `true`.
     async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError>;
 
-    /// The counters in force for a subject.
-    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
-
     /// Inserts a session if the counters still are `session.epochs`, and ends the subject's oldest sessions (by creation)
     /// beyond `session.most`, with a revocation each. Parallel logins of one subject are put in sequence.
     async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError>;
@@ -74,8 +71,9 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes sessions and revocations that ended more than `keep` ago, at most `most` of each, and says how many.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
-    /// `None` if there is no such user.
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError>;
+    /// A user and the counters in force for its subject, as of one moment: a password read here is never newer than the
+    /// counters. `None` if there is no such user.
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError>;
 
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
@@ -135,6 +133,13 @@ pub struct SealedKey {
     pub secret: Fingerprint,
     /// `nonce:12 ‖ ciphertext ‖ tag:16`.
     pub sealed: Vec<u8>,
+}
+
+/// A user with the counters in force for its subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    pub user: User,
+    pub epochs: Epochs,
 }
 
 /// A login's session, before the store gave it its times.

@@ -1,0 +1,74 @@
+//! The operator's listener: health and metrics, nothing that changes anything.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::authority::Authority;
+use crate::clock::SharedClock;
+use crate::lifecycle::Phase;
+use crate::telemetry::Metrics;
+
+/// What the probes look at.
+pub struct Health {
+    pub phase: watch::Receiver<Phase>,
+    /// Set once the store was reached and the keys were opened.
+    pub authority: OnceLock<Arc<Authority>>,
+    pub metrics: Arc<Metrics>,
+    pub clock: SharedClock,
+}
+
+/// `/livez`: the process answers. `/readyz`: it may be sent requests. `/metrics`: OpenMetrics text.
+pub fn router(health: Arc<Health>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(health)
+}
+
+/// Readiness does not depend on the store: a database that fails over must not take every application out.
+async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let phase = *health.phase.borrow();
+    let ready = phase == Phase::Serving;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let phase = match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+        Phase::Stopping => "stopping",
+    };
+    (status, Json(json!({ "ready": ready, "phase": phase, "feed_age_milliseconds": health.feed_age() })))
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let metrics = &health.metrics;
+    if let Some(authority) = health.authority.get() {
+        metrics.revocations.set(signed(authority.revocations_held()));
+        metrics.verified_tokens.set(signed(authority.tokens_cached()));
+    }
+    if let Some(age) = health.feed_age() {
+        metrics.feed_age_milliseconds.set(age);
+    }
+    metrics.ready.set(i64::from(*health.phase.borrow() == Phase::Serving));
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], metrics.encode())
+}
+
+impl Health {
+    /// Milliseconds since the store last told its revocations.
+    fn feed_age(&self) -> Option<i64> {
+        let contact = self.authority.get()?.last_contact()?;
+        Some(crate::domain::time::millis(self.clock.now().since(contact)))
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,212 @@
+//! The use cases: authenticate a request, log in, refresh, log out, revoke.
+//!
+//! Each one asks the store, lets a pure function of [`crate::domain`] judge, then does what the verdict says, in one
+//! visible list. [`Authority::authenticate`] runs on every request and touches memory only; the store is asked on login,
+//! refresh, logout and revocation, and by the background task of [`feed`] that brings other replicas' revocations here.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::clock::{Entropy, SharedClock};
+use crate::config::checked;
+use crate::domain::access_token::TokenRules;
+use crate::domain::keys::PublicJwk;
+use crate::domain::refresh_token::Ratchet;
+use crate::domain::revocation::Revocation;
+use crate::domain::rotation::RotationPolicy;
+use crate::domain::secret::Fingerprint;
+use crate::domain::session::SessionId;
+use crate::domain::time::Timestamp;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+
+use self::keyring::Keyring;
+use self::passwords::Passwords;
+use self::revocations::Revocations;
+use self::verified::VerifiedTokens;
+
+mod authenticate;
+pub mod feed;
+pub mod jose;
+pub mod keyring;
+mod login;
+mod logout;
+pub mod passwords;
+mod refresh;
+pub mod revocations;
+pub mod verified;
+
+pub use self::login::{LoginError, LoginRequest};
+pub use self::logout::LogoutError;
+pub use self::refresh::{RefreshError, RefreshRequest};
+
+/// Everything a running replica knows about tokens and sessions.
+pub struct Authority {
+    realm: String,
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+    ratchet: Ratchet,
+    known_secrets: RwLock<KnownSecrets>,
+    rules: TokenRules,
+    policy: RotationPolicy,
+    lifetimes: Lifetimes,
+    client_id: String,
+    passwords: Option<Passwords>,
+    verified: VerifiedTokens,
+    revocations: Revocations,
+    /// Sessions ended in memory whose end is not in the store yet.
+    unstored_ends: Mutex<HashSet<SessionId>>,
+    /// When the store last answered the feed, in milliseconds.
+    last_contact: AtomicI64,
+    clock: SharedClock,
+    entropy: Entropy,
+    metrics: Arc<Metrics>,
+}
+
+/// What an [`Authority`] is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub keyring: Keyring,
+    pub ratchet: Ratchet,
+    /// Every operator secret the realm knows, also those this replica does not have.
+    pub known_secrets: Vec<Fingerprint>,
+    pub passwords: Option<Passwords>,
+    pub clock: SharedClock,
+    pub entropy: Entropy,
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Clone, Debug)]
+struct Lifetimes {
+    access: Duration,
+    idle: Duration,
+    max: Duration,
+    sessions_per_subject: u32,
+}
+
+/// Fingerprints of the realm, and when they were last read.
+struct KnownSecrets {
+    key_ids: HashSet<[u8; 4]>,
+    read: Timestamp,
+}
+
+/// What a login or a refresh answers with (RFC 6749 §5.1).
+#[derive(Clone)]
+pub struct TokenPair {
+    pub access_token: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    pub refresh_token: zeroize::Zeroizing<String>,
+    pub scope: Option<String>,
+    pub session: SessionId,
+}
+
+impl std::fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenPair(session {})", self.session)
+    }
+}
+
+impl Authority {
+    /// Builds the authority of one realm. Holds no revocations until [`Authority::load`] has read them.
+    #[must_use]
+    pub fn new(config: &checked::Config, parts: Parts) -> Self {
+        let Parts { store, keyring, ratchet, known_secrets, passwords, clock, entropy, metrics } = parts;
+        Self {
+            realm: config.realm.clone(),
+            store,
+            keyring,
+            ratchet,
+            known_secrets: RwLock::new(KnownSecrets {
+                key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
+                read: clock.now(),
+            }),
+            rules: TokenRules {
+                issuer: config.access_token.issuer.clone(),
+                audience: config.access_token.audience.clone(),
+                leeway: config.access_token.leeway,
+                max_lifetime: config.access_token.ttl,
+            },
+            policy: config.rotation.clone(),
+            lifetimes: Lifetimes {
+                access: config.access_token.ttl,
+                idle: config.session.idle_ttl,
+                max: config.session.max_ttl,
+                sessions_per_subject: config.session.per_subject,
+            },
+            client_id: config.access_token.client_id.clone(),
+            passwords,
+            verified: VerifiedTokens::new(config.verified_cache),
+            revocations: Revocations::new(Arc::clone(&clock)),
+            unstored_ends: Mutex::default(),
+            last_contact: AtomicI64::new(i64::MIN),
+            clock,
+            entropy,
+            metrics,
+        }
+    }
+
+    #[must_use]
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// The OAuth client that tokens are issued to.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Whether there is a login here.
+    #[must_use]
+    pub const fn has_login(&self) -> bool {
+        self.passwords.is_some()
+    }
+
+    /// What `/.well-known/jwks.json` publishes.
+    #[must_use]
+    pub fn published_keys(&self) -> Vec<&PublicJwk> {
+        self.keyring.verifying().published()
+    }
+
+    /// When the store last answered the feed; `None` before the first load.
+    #[must_use]
+    pub fn last_contact(&self) -> Option<Timestamp> {
+        let millis = self.last_contact.load(Ordering::Relaxed);
+        (millis != i64::MIN).then_some(Timestamp::from_millis(millis))
+    }
+
+    /// How many revocations this replica holds.
+    #[must_use]
+    pub fn revocations_held(&self) -> u64 {
+        self.revocations.len()
+    }
+
+    /// How many verified tokens are cached.
+    #[must_use]
+    pub fn tokens_cached(&self) -> u64 {
+        self.verified.len()
+    }
+
+    fn apply(&self, revocation: &Revocation) {
+        self.revocations.merge(revocation);
+    }
+
+    /// Whether the realm knows the operator secret with this key id, though this replica does not have it. Asks the
+    /// store at most once a second, whatever is presented.
+    async fn realm_knows_secret(&self, key_id: [u8; 4]) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        {
+            let known = self.known_secrets.read().unwrap_or_else(PoisonError::into_inner);
+            if known.key_ids.contains(&key_id) || now.since(known.read) < Duration::from_secs(1) {
+                return Ok(known.key_ids.contains(&key_id));
+            }
+        }
+        let realm = self.store.join(self.lifetimes.access).await?;
+        let mut known = self.known_secrets.write().unwrap_or_else(PoisonError::into_inner);
+        *known = KnownSecrets { key_ids: realm.secrets.iter().map(Fingerprint::key_id).collect(), read: now };
+        Ok(known.key_ids.contains(&key_id))
+    }
+}

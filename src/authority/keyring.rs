@@ -1,0 +1,226 @@
+//! The signing keys of the realm: kept in the store, sealed under an operator secret, opened here.
+//!
+//! ```text
+//! sealed = nonce:12 ‖ ChaCha20-Poly1305(K_seal, nonce, key, aad = realm ‖ 0 ‖ algorithm ‖ 0 ‖ kid)
+//! ```
+//! A stolen database yields no key, and a sealed key cannot be moved to another realm, algorithm or name.
+
+use std::fmt;
+
+use jsonwebtoken::EncodingKey;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::clock::Entropy;
+use crate::domain::keys::{Algorithm, KeyId, KeySet, VerifyingKey};
+use crate::domain::secret::OperatorSecret;
+use crate::store::SealedKey;
+
+use super::jose;
+
+/// One key that signs, and every key that verifies.
+pub struct Keyring {
+    signing: SigningKey,
+    verifying: KeySet,
+}
+
+struct SigningKey {
+    id: KeyId,
+    algorithm: Algorithm,
+    encoding: EncodingKey,
+}
+
+/// Why the realm's keys cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    #[error("the realm has no {0} signing key")]
+    NoKey(Algorithm),
+    #[error("the signing key {kid} was sealed with the operator secret {secret}, which is not configured")]
+    NoSecret { kid: String, secret: String },
+    #[error("the signing key {0} does not open: it was changed in the store")]
+    Damaged(String),
+    #[error("a key could not be made")]
+    Generate,
+}
+
+impl Keyring {
+    /// Opens the realm's keys; the newest one of `algorithm` signs.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if one does not open, or none has the algorithm.
+    pub fn open(
+        realm: &str,
+        algorithm: Algorithm,
+        keys: &[SealedKey],
+        secrets: &[OperatorSecret],
+    ) -> Result<Self, KeyringError> {
+        let mut opened = Vec::new();
+        for key in keys {
+            opened.push(unseal(realm, key, secrets)?);
+        }
+        let signing = opened
+            .iter()
+            .rev()
+            .find(|(verifying, _)| verifying.algorithm == algorithm)
+            .map(|(verifying, encoding)| SigningKey { id: verifying.id.clone(), algorithm, encoding: encoding.clone() })
+            .ok_or(KeyringError::NoKey(algorithm))?;
+        Ok(Self { signing, verifying: opened.into_iter().map(|(verifying, _)| verifying).collect() })
+    }
+
+    /// Makes a new key and seals it under `secret`.
+    ///
+    /// # Errors
+    /// [`KeyringError::Generate`] if the crypto library refuses.
+    pub fn generate(
+        realm: &str,
+        algorithm: Algorithm,
+        secret: &OperatorSecret,
+        entropy: Entropy,
+    ) -> Result<SealedKey, KeyringError> {
+        let (private, verifying) = match algorithm {
+            Algorithm::Es256 => {
+                let (pkcs8, point) = jose::generate_es256().ok_or(KeyringError::Generate)?;
+                (pkcs8, VerifyingKey::es256(&point).ok_or(KeyringError::Generate)?)
+            }
+            Algorithm::Hs256 => {
+                let bytes = Zeroizing::new(entropy.bytes::<32>());
+                (Zeroizing::new(bytes.to_vec()), VerifyingKey::hs256(&bytes))
+            }
+        };
+        let kid = verifying.id.to_string();
+        let nonce = entropy.bytes::<NONCE_LEN>();
+        let mut sealed = private.to_vec();
+        sealing_key(secret)
+            .and_then(|key| {
+                let aad = associated_data(realm, algorithm, &kid);
+                key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()
+            })
+            .ok_or(KeyringError::Generate)?;
+        let sealed = [&nonce[..], &sealed].concat();
+        Ok(SealedKey { kid, algorithm, secret: secret.fingerprint(), sealed })
+    }
+
+    #[must_use]
+    pub const fn verifying(&self) -> &KeySet {
+        &self.verifying
+    }
+
+    /// Name and algorithm of the key that signs.
+    #[must_use]
+    pub const fn signing(&self) -> (&KeyId, Algorithm) {
+        (&self.signing.id, self.signing.algorithm)
+    }
+
+    /// The signed token in compact form (RFC 7515 §7.1); `None` if the crypto library refuses.
+    #[must_use]
+    pub fn sign(&self, header: &Value, claims: &Value) -> Option<String> {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
+        let algorithm = match self.signing.algorithm {
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        };
+        let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &self.signing.encoding, algorithm).ok()?;
+        Some(format!("{token}.{signature}"))
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring(signs with {}, verifies with {})", self.signing.id, self.verifying.len())
+    }
+}
+
+fn unseal(
+    realm: &str,
+    key: &SealedKey,
+    secrets: &[OperatorSecret],
+) -> Result<(VerifyingKey, EncodingKey), KeyringError> {
+    let secret = secrets
+        .iter()
+        .find(|secret| secret.fingerprint() == key.secret)
+        .ok_or_else(|| KeyringError::NoSecret { kid: key.kid.clone(), secret: key.secret.to_string() })?;
+    let damaged = || KeyringError::Damaged(key.kid.clone());
+    let (nonce, sealed) = key.sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
+    let mut buffer = Zeroizing::new(sealed.to_vec());
+    let aad = associated_data(realm, key.algorithm, &key.kid);
+    let private = sealing_key(secret)
+        .and_then(|opening| opening.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut buffer).ok())
+        .ok_or_else(damaged)?;
+    let (verifying, encoding) = match key.algorithm {
+        Algorithm::Es256 => {
+            let verifying = jose::es256_point(private).and_then(|point| VerifyingKey::es256(&point));
+            (verifying, EncodingKey::from_ec_der(private))
+        }
+        Algorithm::Hs256 => {
+            let bytes = <&[u8; 32]>::try_from(&*private).ok();
+            (bytes.map(VerifyingKey::hs256), EncodingKey::from_secret(private))
+        }
+    };
+    let verifying = verifying.filter(|verifying| verifying.id.as_str() == key.kid).ok_or_else(damaged)?;
+    Ok((verifying, encoding))
+}
+
+fn sealing_key(secret: &OperatorSecret) -> Option<LessSafeKey> {
+    let key = secret.key_bytes("sidegate v1 seal");
+    UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).ok().map(LessSafeKey::new)
+}
+
+fn associated_data(realm: &str, algorithm: Algorithm, kid: &str) -> Aad<Vec<u8>> {
+    Aad::from([realm.as_bytes(), b"\0", algorithm.name().as_bytes(), b"\0", kid.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(seed: u8) -> OperatorSecret {
+        OperatorSecret::new((0..32).map(|i| i ^ seed).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_generated_key_opens_signs_and_verifies() {
+        jose::install();
+        for algorithm in Algorithm::ALL {
+            let sealed = Keyring::generate("r", algorithm, &secret(1), Entropy).unwrap();
+            let ring = Keyring::open("r", algorithm, &[sealed], &[secret(2), secret(1)]).unwrap();
+            let token = ring.sign(&json!({"a": 1}), &json!({"b": 2})).unwrap();
+            let (message, signature) = token.rsplit_once('.').unwrap();
+            let key = ring.verifying().get(ring.signing().0.as_str()).unwrap();
+            assert!(key.verifies(message.as_bytes(), signature));
+            assert!(!key.verifies(&message.as_bytes()[1..], signature));
+        }
+    }
+
+    #[test]
+    fn a_sealed_key_is_bound_to_realm_name_and_algorithm() {
+        jose::install();
+        let sealed = Keyring::generate("r", Algorithm::Hs256, &secret(1), Entropy).unwrap();
+        let open = |realm: &str, key: SealedKey| Keyring::open(realm, key.algorithm, &[key], &[secret(1)]).map(|_| ());
+        let damaged = Err(KeyringError::Damaged(sealed.kid.clone()));
+        assert_eq!(open("other", sealed.clone()), damaged);
+        assert_eq!(open("r", SealedKey { algorithm: Algorithm::Es256, ..sealed.clone() }), damaged);
+        let mut flipped = sealed.clone();
+        flipped.sealed[20] ^= 1;
+        assert_eq!(open("r", flipped), damaged);
+        assert_eq!(open("r", SealedKey { sealed: vec![1; 5], ..sealed.clone() }), damaged);
+        assert_eq!(open("r", sealed), Ok(()));
+    }
+
+    #[test]
+    fn a_missing_secret_and_a_missing_algorithm_are_named() {
+        jose::install();
+        let sealed = Keyring::generate("r", Algorithm::Hs256, &secret(1), Entropy).unwrap();
+        let kid = sealed.kid.clone();
+        let missing = Keyring::open("r", Algorithm::Hs256, std::slice::from_ref(&sealed), &[secret(2)]).unwrap_err();
+        assert_eq!(missing, KeyringError::NoSecret { kid, secret: secret(1).fingerprint().to_string() });
+        let other = Keyring::open("r", Algorithm::Es256, &[sealed], &[secret(1)]).unwrap_err();
+        assert_eq!(other, KeyringError::NoKey(Algorithm::Es256));
+    }
+}

@@ -1,0 +1,131 @@
+//! A login: a name and a password become a session and its first pair of tokens.
+
+use crate::domain::access_token;
+use crate::domain::session::{Origin, Session, SessionId};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Password, UserName};
+use crate::store::{Account, Created, NewSession, StoreError};
+
+use super::passwords::{Check, PasswordsError};
+use super::{Authority, TokenPair};
+
+/// What a client sent to `/login`.
+#[derive(Clone, Debug)]
+pub struct LoginRequest {
+    pub name: String,
+    pub password: Password,
+    pub from: Origin,
+}
+
+/// Why nobody was logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// Name or password wrong, no such user, disabled, or ended while logging in: the client cannot tell which.
+    Refused,
+    /// Every password slot is taken.
+    Busy,
+    Unavailable(StoreError),
+    /// No login here, or the crypto library refused.
+    Internal,
+}
+
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<PasswordsError> for LoginError {
+    fn from(error: PasswordsError) -> Self {
+        match error {
+            PasswordsError::Busy => Self::Busy,
+            PasswordsError::Parameters => Self::Internal,
+        }
+    }
+}
+
+impl Authority {
+    /// Logs a user in. The subject's counters are read before the password is checked and compared when the session is
+    /// stored, so that a password change in between leaves no session behind.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn login(&self, request: LoginRequest) -> Result<TokenPair, LoginError> {
+        let outcome = self.try_login(&request).await;
+        let word = match &outcome {
+            Ok(_) => "ok",
+            Err(LoginError::Refused) => "refused",
+            Err(LoginError::Busy) => "busy",
+            Err(LoginError::Unavailable(_)) => "unavailable",
+            Err(LoginError::Internal) => "internal",
+        };
+        self.metrics.logins.count(word);
+        let address = request.from.address.map(tracing::field::display);
+        match &outcome {
+            Ok(pair) => tracing::info!(target: "sidegate::event", event = "login", session = %pair.session, address),
+            Err(LoginError::Unavailable(error)) => tracing::warn!(%error, "login is not possible"),
+            Err(_) => tracing::info!(target: "sidegate::event", event = "login_failed", outcome = word, address),
+        }
+        outcome
+    }
+
+    async fn try_login(&self, request: &LoginRequest) -> Result<TokenPair, LoginError> {
+        let passwords = self.passwords.as_ref().ok_or(LoginError::Internal)?;
+        let account = match UserName::parse(&request.name) {
+            Some(name) => self.store.account(&name).await?,
+            None => None,
+        };
+        let stored = account.as_ref().map(|account| account.user.password_hash.clone());
+        let check = passwords.check(request.password.clone(), stored).await?;
+        let (Some(Account { user, epochs }), Check::Right | Check::RightWithOldParameters(_)) = (account, &check)
+        else {
+            return Err(LoginError::Refused);
+        };
+        if user.disabled {
+            return Err(LoginError::Refused);
+        }
+        let token = self.ratchet.first(SessionId::from_bytes(self.entropy.bytes()), self.entropy.bytes());
+        let new_session = NewSession {
+            id: token.session(),
+            subject: user.subject,
+            client: self.client_id.clone(),
+            hash: token.hash(),
+            epochs,
+            from: request.from.clone(),
+            claims: user.claims,
+            label: None,
+            idle_ttl: self.lifetimes.idle,
+            max_ttl: self.lifetimes.max,
+            most: self.lifetimes.sessions_per_subject,
+        };
+        let Created::Stored { session, ended } = self.store.create_session(&new_session).await? else {
+            return Err(LoginError::Refused);
+        };
+        for id in ended {
+            self.end_in_memory(id);
+        }
+        if let Check::RightWithOldParameters(new) = check {
+            // The login stands whether or not the better hash could be kept.
+            if let Err(error) = self.store.upgrade_password(&user.name, &user.password_hash, &new).await {
+                tracing::warn!(%error, "a password hash was not upgraded");
+            }
+        }
+        let now = session.created;
+        self.mint(&session, now, token.expose()).ok_or(LoginError::Internal)
+    }
+
+    /// An access token for the session as of `now` (the store's clock), beside its refresh token.
+    pub(super) fn mint(
+        &self,
+        session: &Session,
+        now: Timestamp,
+        refresh_token: zeroize::Zeroizing<String>,
+    ) -> Option<TokenPair> {
+        let jti = self.entropy.bytes();
+        let draft = access_token::draft(session, now, self.lifetimes.access, &self.rules, self.keyring.signing(), jti);
+        let access_token = self.keyring.sign(&draft.header, &draft.claims)?;
+        let scope = session.claims.get("scope").and_then(serde_json::Value::as_str).map(str::to_owned);
+        let expires_in = u64::try_from(draft.expires.as_secs() - now.as_secs()).unwrap_or(0);
+        Some(TokenPair { access_token, expires_in, refresh_token, scope, session: session.id })
+    }
+}

@@ -1,0 +1,85 @@
+//! Ending a session, or all of a subject's, at once.
+
+use std::sync::PoisonError;
+
+use crate::domain::identity::Identity;
+use crate::domain::refresh_token::NotAToken;
+use crate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
+use crate::domain::session::SessionId;
+use crate::store::StoreError;
+
+use super::Authority;
+
+/// Why an end is not certain yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogoutError {
+    /// Ended on this replica; the others hear of it when the store is back, for which this replica keeps trying.
+    NotStored(StoreError),
+    /// Nothing was ended: try again.
+    Unavailable(StoreError),
+    /// The operator's newest secret has not reached this replica.
+    SecretNotHere,
+}
+
+impl Authority {
+    /// Ends the session of any genuine refresh token, also an old or expired one. What is no token of ours ends nothing
+    /// and is no error (RFC 7009 §2.2).
+    ///
+    /// # Errors
+    /// [`LogoutError`].
+    pub async fn logout(&self, refresh_token: &str) -> Result<(), LogoutError> {
+        match self.ratchet.open(refresh_token) {
+            Ok(token) => self.end_session(token.session()).await,
+            Err(NotAToken::UnknownKey(key_id)) => match self.realm_knows_secret(key_id).await {
+                Ok(true) => Err(LogoutError::SecretNotHere),
+                Ok(false) => Ok(()),
+                Err(error) => Err(LogoutError::Unavailable(error)),
+            },
+            Err(NotAToken::Malformed | NotAToken::Forged) => Ok(()),
+        }
+    }
+
+    /// Ends one session: in memory at once, then in the store.
+    ///
+    /// # Errors
+    /// [`LogoutError::NotStored`]; the background task keeps trying.
+    pub async fn end_session(&self, id: SessionId) -> Result<(), LogoutError> {
+        self.end_in_memory(id);
+        let stored = self.store.end_session(id).await;
+        self.metrics.logouts.count(if stored.is_ok() { "ok" } else { "not_stored" });
+        match stored {
+            Ok(_) => {
+                tracing::info!(target: "sidegate::event", event = "logout", session = %id);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(target: "sidegate::event", event = "logout", session = %id, %error,
+                    "ended on this replica only; trying again in the background");
+                self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                Err(LogoutError::NotStored(error))
+            }
+        }
+    }
+
+    /// Ends every session of the subject.
+    ///
+    /// # Errors
+    /// [`LogoutError::Unavailable`]: nothing was ended.
+    pub async fn logout_all(&self, identity: &Identity) -> Result<(), LogoutError> {
+        let below = self.store.end_subject(&identity.subject).await.map_err(LogoutError::Unavailable)?;
+        self.hold(Revoked::SubjectBelow(identity.subject.clone(), below));
+        self.metrics.logouts.count("all");
+        tracing::info!(target: "sidegate::event", event = "logout_all", subject = %identity.subject);
+        Ok(())
+    }
+
+    /// Refuses the session's access tokens on this replica from now on.
+    pub(super) fn end_in_memory(&self, id: SessionId) {
+        self.hold(Revoked::Session(id));
+    }
+
+    fn hold(&self, revoked: Revoked) {
+        let until = self.clock.now().plus(self.lifetimes.access).plus(ALLOWANCE);
+        self.apply(&Revocation { revoked, until });
+    }
+}

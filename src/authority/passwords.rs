@@ -1,0 +1,170 @@
+//! Password hashing: argon2id (RFC 9106), off the async threads, a bounded number at a time.
+//!
+//! One hash takes the configured memory, so the slots bound what a flood of logins can cost the sidecar. Who finds no
+//! slot in time is told to come back, and no request that carries a token ever waits here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash as Phc;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::Semaphore;
+
+use crate::clock::Entropy;
+use crate::config::checked;
+use crate::domain::user::{Password, PasswordHash};
+
+/// Hashes and verifies passwords with one set of parameters.
+pub struct Passwords {
+    hasher: Argon2<'static>,
+    slots: Arc<Semaphore>,
+    /// Of a password nobody has: verified where there is no user, so that this takes as long.
+    decoy: PasswordHash,
+    entropy: Entropy,
+}
+
+/// Whether a password is the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    Wrong,
+    Right,
+    /// Right, and its hash was made with other parameters: replace it by this one.
+    RightWithOldParameters(PasswordHash),
+}
+
+/// Why no password was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordsError {
+    #[error("every password slot is taken")]
+    Busy,
+    #[error("the hash function refused its parameters")]
+    Parameters,
+}
+
+/// How long a login waits for a slot.
+const SLOT_WAIT: Duration = Duration::from_secs(2);
+/// Passes over the memory, and lanes: with 19 MiB the OWASP minimum.
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// A stored hash that asks for more than this is not verified: it would be an attack on this process.
+const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+const MOST_PASSES: u32 = 16;
+
+impl Passwords {
+    /// # Errors
+    /// [`PasswordsError::Parameters`] if argon2 does not accept them.
+    pub fn new(parameters: checked::Argon2, entropy: Entropy) -> Result<Self, PasswordsError> {
+        let params = Params::new(parameters.memory_kib, PASSES, LANES, None).map_err(|_| PasswordsError::Parameters)?;
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let decoy = hash(&hasher, &entropy.bytes::<32>(), entropy)?;
+        Ok(Self { hasher, slots: Arc::new(Semaphore::new(parameters.slots)), decoy, entropy })
+    }
+
+    /// A new hash, for a password that is being set.
+    ///
+    /// # Errors
+    /// [`PasswordsError`].
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordsError> {
+        let (hasher, entropy) = (self.hasher.clone(), self.entropy);
+        self.in_slot(move || hash(&hasher, password.expose().as_bytes(), entropy)).await?
+    }
+
+    /// Checks a password. Without a stored hash it is wrong, after as much work.
+    ///
+    /// # Errors
+    /// [`PasswordsError`].
+    pub async fn check(&self, password: Password, stored: Option<PasswordHash>) -> Result<Check, PasswordsError> {
+        let (hasher, entropy) = (self.hasher.clone(), self.entropy);
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| self.decoy.clone());
+        self.in_slot(move || {
+            let right = verify(&hasher, &password, &stored) && known;
+            if !right {
+                return Ok(Check::Wrong);
+            }
+            if has_parameters_of(&hasher, &stored) {
+                return Ok(Check::Right);
+            }
+            hash(&hasher, password.expose().as_bytes(), entropy).map(Check::RightWithOldParameters)
+        })
+        .await?
+    }
+
+    async fn in_slot<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordsError> {
+        let slot = tokio::time::timeout(SLOT_WAIT, Arc::clone(&self.slots).acquire_owned());
+        let slot = slot.await.map_err(|_| PasswordsError::Busy)?.map_err(|_| PasswordsError::Busy)?;
+        // The slot goes with the work: a client that hangs up does not free it early.
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(slot);
+            result
+        });
+        worked.await.map_err(|_| PasswordsError::Busy)
+    }
+}
+
+fn hash(hasher: &Argon2<'_>, password: &[u8], entropy: Entropy) -> Result<PasswordHash, PasswordsError> {
+    let salt = entropy.bytes::<16>();
+    let phc = hasher.hash_password_with_salt(password, &salt).map_err(|_| PasswordsError::Parameters)?;
+    Ok(PasswordHash(phc.to_string()))
+}
+
+fn verify(hasher: &Argon2<'_>, password: &Password, stored: &PasswordHash) -> bool {
+    let Ok(phc) = Phc::new(&stored.0) else { return false };
+    let bounded =
+        Params::try_from(&phc).is_ok_and(|params| params.m_cost() <= MOST_MEMORY_KIB && params.t_cost() <= MOST_PASSES);
+    bounded && hasher.verify_password(password.expose().as_bytes(), &phc).is_ok()
+}
+
+fn has_parameters_of(hasher: &Argon2<'_>, stored: &PasswordHash) -> bool {
+    let Ok(phc) = Phc::new(&stored.0) else { return false };
+    let wanted = hasher.params();
+    let same = |params: Params| {
+        (params.m_cost(), params.t_cost(), params.p_cost()) == (wanted.m_cost(), wanted.t_cost(), wanted.p_cost())
+    };
+    phc.algorithm.as_str() == "argon2id" && Params::try_from(&phc).is_ok_and(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords(memory_kib: u32) -> Passwords {
+        Passwords::new(checked::Argon2 { memory_kib, slots: 2 }, Entropy).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.into())
+    }
+
+    #[tokio::test]
+    async fn a_password_is_checked_in_full_and_salted() {
+        let passwords = passwords(64);
+        let long = "x".repeat(1000);
+        let stored = passwords.hash(password(&long)).await.unwrap();
+        assert_ne!(passwords.hash(password(&long)).await.unwrap(), stored);
+        assert_eq!(passwords.check(password(&long), Some(stored.clone())).await, Ok(Check::Right));
+        assert_eq!(passwords.check(password(&long[1..]), Some(stored)).await, Ok(Check::Wrong));
+        assert_eq!(passwords.check(password(&long), None).await, Ok(Check::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_is_replaced() {
+        let old = passwords(64).hash(password("correct horse")).await.unwrap();
+        let now = passwords(128);
+        let Ok(Check::RightWithOldParameters(new)) = now.check(password("correct horse"), Some(old)).await else {
+            panic!("not upgraded");
+        };
+        assert_eq!(now.check(password("correct horse"), Some(new)).await, Ok(Check::Right));
+    }
+
+    #[tokio::test]
+    async fn a_malformed_or_absurd_hash_is_a_wrong_password() {
+        let passwords = passwords(64);
+        let absurd = "$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
+        for bad in ["", "x", "$argon2id$", "$argon2id$v=19$m=64,t=2,p=1$é$é", "$1$abc$def", absurd] {
+            let check = passwords.check(password("x"), Some(PasswordHash(bad.into()))).await;
+            assert_eq!(check, Ok(Check::Wrong), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A refresh: a pair of tokens for a new pair. The old refresh token is gone from the store in the same statement.
+
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+use crate::domain::refresh_token::{IdempotencyKey, NotAToken, RefreshToken};
+use crate::domain::rotation::{Attempt, SessionState, Suspicion, Verdict, judge};
+use crate::domain::session::{Origin, Salt};
+use crate::store::{Advanced, StoreError, Swap};
+
+use super::{Authority, TokenPair};
+
+/// What a client sent to `/refresh`.
+#[derive(Debug)]
+pub struct RefreshRequest {
+    pub token: zeroize::Zeroizing<String>,
+    /// If the client named itself.
+    pub client_id: Option<String>,
+    pub key: Option<IdempotencyKey>,
+    pub from: Origin,
+    /// Started when the request arrived: windows count from then.
+    pub arrived: Stopwatch,
+}
+
+/// Why there is no new pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshError {
+    /// The token gives nothing (any more); RFC 6749 §5.2 `invalid_grant`. With the word for logs.
+    InvalidGrant(&'static str),
+    /// Exchanged a moment ago: the client most likely holds the successor.
+    AlreadyRotated,
+    /// No judgement was possible; the client may try the same token again.
+    Unavailable(StoreError),
+    /// The operator's newest secret has not reached this replica.
+    SecretNotHere,
+    /// The crypto library refused.
+    Internal,
+}
+
+impl From<StoreError> for RefreshError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// How often a token that turns out to be live is swapped again.
+const SWAPS: usize = 4;
+
+impl Authority {
+    /// Exchanges a refresh token. Must run to its end even if the client has gone.
+    ///
+    /// # Errors
+    /// [`RefreshError`].
+    pub async fn refresh(&self, request: &RefreshRequest) -> Result<TokenPair, RefreshError> {
+        let mut session = None;
+        let outcome = self.try_refresh(request, &mut session).await;
+        let word = match &outcome {
+            Ok(_) => "ok",
+            Err(RefreshError::InvalidGrant(word)) => word,
+            Err(RefreshError::AlreadyRotated) => "late",
+            Err(RefreshError::Unavailable(_)) => "unavailable",
+            Err(RefreshError::SecretNotHere) => "secret_not_here",
+            Err(RefreshError::Internal) => "internal",
+        };
+        self.metrics.refreshes.count(word);
+        let address = request.from.address.map(tracing::field::display);
+        let session = session.map(tracing::field::display);
+        match &outcome {
+            Err(RefreshError::Unavailable(error)) => tracing::warn!(%error, "refresh is not possible"),
+            Err(RefreshError::InvalidGrant("reuse_confirmed" | "reuse_unconfirmed")) => {
+                tracing::warn!(target: "sidegate::event", event = "refresh_token_reuse", outcome = word, session, address);
+            }
+            Err(RefreshError::InvalidGrant("ahead")) => tracing::error!(
+                target: "sidegate::event", event = "store_lost_history", session, address,
+                "a genuine refresh token is ahead of the store: was a backup restored, or a replica promoted?"
+            ),
+            _ => tracing::info!(target: "sidegate::event", event = "refresh", outcome = word, session, address),
+        }
+        outcome
+    }
+
+    async fn try_refresh(
+        &self,
+        request: &RefreshRequest,
+        seen: &mut Option<crate::domain::session::SessionId>,
+    ) -> Result<TokenPair, RefreshError> {
+        let token = match self.ratchet.open(&request.token) {
+            Ok(token) => token,
+            Err(NotAToken::UnknownKey(key_id)) if self.realm_knows_secret(key_id).await? => {
+                return Err(RefreshError::SecretNotHere);
+            }
+            Err(_) => return Err(RefreshError::InvalidGrant("not_a_token")),
+        };
+        *seen = Some(token.session());
+        if request.client_id.as_ref().is_some_and(|client| *client != self.client_id) {
+            return Err(RefreshError::InvalidGrant("other_client"));
+        }
+        let salt = Salt(self.entropy.bytes());
+        let Some(successor) = self.ratchet.successor(&token, salt) else {
+            return Err(RefreshError::InvalidGrant("last_generation"));
+        };
+        let key = request.key.as_ref().and_then(|key| self.ratchet.idempotency_mac(&token, key));
+        let swap = Swap {
+            session: token.session(),
+            client: self.client_id.clone(),
+            generation: token.generation(),
+            presented: token.hash(),
+            successor: successor.hash(),
+            salt,
+            key,
+            from: request.from.clone(),
+            idle_ttl: self.lifetimes.idle,
+            longest_window: self.policy.longest_window(),
+        };
+        for _ in 0..SWAPS {
+            // An answer that was lost may still have been stored: the row will tell.
+            if let Ok(Some(Advanced { session, now })) = self.store.swap(&swap).await {
+                return self.mint(&session, now, successor.expose()).ok_or(RefreshError::Internal);
+            }
+            let row = self.store.session(token.session()).await?;
+            match self.verdict(&token, &successor, &swap, request.arrived.elapsed(), row.as_ref()) {
+                Verdict::Live => {}
+                Verdict::Mine => return self.mint_from(row, &successor),
+                Verdict::Repeat(live) => {
+                    self.metrics.repeats.inc();
+                    return self.mint_from(row, &live);
+                }
+                Verdict::Ended => return Err(RefreshError::InvalidGrant("ended")),
+                Verdict::Late => return Err(RefreshError::AlreadyRotated),
+                Verdict::Ahead => return Err(RefreshError::InvalidGrant("ahead")),
+                Verdict::Reuse(suspicion) => {
+                    // Refused here at once; answered only when every replica will hear of it.
+                    self.end_in_memory(token.session());
+                    self.store.end_session(token.session()).await?;
+                    return Err(RefreshError::InvalidGrant(match suspicion {
+                        Suspicion::Confirmed => "reuse_confirmed",
+                        Suspicion::Unconfirmed => "reuse_unconfirmed",
+                    }));
+                }
+            }
+        }
+        Err(RefreshError::Unavailable(StoreError::Unavailable("the session kept changing".into())))
+    }
+
+    fn verdict(
+        &self,
+        token: &RefreshToken,
+        successor: &RefreshToken,
+        swap: &Swap,
+        waited: Duration,
+        row: Option<&SessionState>,
+    ) -> Verdict {
+        let arrived = row.map(|state| state.now.minus(waited)).unwrap_or_default();
+        let attempt = Attempt { token, successor: Some(successor.hash()), key: swap.key, from: &swap.from, arrived };
+        judge(&attempt, row, &self.ratchet, &self.policy)
+    }
+
+    fn mint_from(&self, row: Option<SessionState>, refresh_token: &RefreshToken) -> Result<TokenPair, RefreshError> {
+        row.and_then(|state| self.mint(&state.session, state.now, refresh_token.expose())).ok_or(RefreshError::Internal)
+    }
+}

@@ -1,0 +1,187 @@
+//! Every live revocation of the realm, in memory, asked on every request.
+//!
+//! The set has no size bound: a cache that is full refuses its newest key, and here that would be forgetting a
+//! revocation. It is bounded by time instead: an entry leaves when the last token it could hit has expired. Merging
+//! takes the maximum of value and end, so that pages may come twice or in any order, and nothing is ever cleared first.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moka::Expiry;
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use crate::clock::{Moment, SharedClock};
+use crate::domain::identity::Identity;
+use crate::domain::revocation::{Revocation, Revoked};
+use crate::domain::secret::sha256;
+use crate::domain::session::{SessionId, Subject};
+use crate::domain::time::Timestamp;
+
+/// The set of one realm.
+#[derive(Debug)]
+pub struct Revocations {
+    entries: Cache<Key, Entry>,
+    realm_epoch: AtomicU64,
+    clock: SharedClock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Session(SessionId),
+    /// First half of the SHA-256 of the subject: fixed size, and no collision can be found.
+    Subject([u8; 16]),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    /// Void below this subject epoch; unused for a session.
+    below: u64,
+    until: Timestamp,
+}
+
+impl Revocations {
+    #[must_use]
+    pub fn new(clock: SharedClock) -> Self {
+        let expiry = UntilEnd(SharedClock::clone(&clock));
+        Self { entries: Cache::builder().expire_after(expiry).build(), realm_epoch: AtomicU64::new(0), clock }
+    }
+
+    /// Adds a revocation; keeps the stricter of two.
+    pub fn merge(&self, revocation: &Revocation) {
+        let (key, below) = match &revocation.revoked {
+            Revoked::Session(id) => (Key::Session(*id), 0),
+            Revoked::SubjectBelow(subject, below) => (subject_key(subject), *below),
+            Revoked::RealmBelow(below) => return self.raise_realm_epoch(*below),
+        };
+        let until = revocation.until;
+        if until <= self.clock.now() {
+            return;
+        }
+        self.entries.entry(key).and_compute_with(|held| match held.map(moka::Entry::into_value) {
+            Some(held) if held.below >= below && held.until >= until => Op::Nop,
+            Some(held) => Op::Put(Entry { below: held.below.max(below), until: held.until.max(until) }),
+            None => Op::Put(Entry { below, until }),
+        });
+    }
+
+    /// The realm's counter never goes back.
+    pub fn raise_realm_epoch(&self, epoch: u64) {
+        self.realm_epoch.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Whether something has ended this token before its time.
+    #[must_use]
+    pub fn void(&self, identity: &Identity) -> bool {
+        identity.epochs.realm < self.realm_epoch.load(Ordering::Acquire)
+            || self.entries.contains_key(&Key::Session(identity.session))
+            || self
+                .entries
+                .get(&subject_key(&identity.subject))
+                .is_some_and(|held| identity.epochs.subject < held.below)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.entries.entry_count()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn subject_key(subject: &Subject) -> Key {
+    let mut half = [0; 16];
+    half.copy_from_slice(&sha256(subject.as_str().as_bytes())[..16]);
+    Key::Subject(half)
+}
+
+/// Entries leave at their end.
+struct UntilEnd(SharedClock);
+
+impl Expiry<Key, Entry> for UntilEnd {
+    fn expire_after_create(&self, _: &Key, entry: &Entry, _: Moment) -> Option<Duration> {
+        Some(entry.until.since(self.0.now()))
+    }
+
+    fn expire_after_update(&self, _: &Key, entry: &Entry, _: Moment, _: Option<Duration>) -> Option<Duration> {
+        Some(entry.until.since(self.0.now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::clock::{Clock, SystemClock};
+    use crate::domain::session::Epochs;
+
+    use super::*;
+
+    fn identity(subject: &str, epochs: Epochs) -> Identity {
+        Identity {
+            subject: Subject::parse(subject).unwrap(),
+            session: SessionId::from_bytes([1; 16]),
+            client: String::new(),
+            scopes: Vec::new(),
+            roles: Vec::new(),
+            epochs,
+            issued: Timestamp::default(),
+            expires: Timestamp::default(),
+            claims: serde_json::Map::new(),
+        }
+    }
+
+    fn set() -> Revocations {
+        Revocations::new(Arc::new(SystemClock))
+    }
+
+    fn soon() -> Timestamp {
+        SystemClock.now().plus(Duration::from_mins(1))
+    }
+
+    #[test]
+    fn each_kind_hits_what_it_names_and_nothing_else() {
+        let ann = |realm, subject| identity("ann", Epochs { realm, subject });
+        let below = |n| Revoked::SubjectBelow(Subject::parse("ann").unwrap(), n);
+
+        let by_session = set();
+        by_session.merge(&Revocation { revoked: Revoked::Session(SessionId::from_bytes([1; 16])), until: soon() });
+        assert!(by_session.void(&ann(9, 9)));
+        by_session.merge(&Revocation { revoked: Revoked::Session(SessionId::from_bytes([2; 16])), until: soon() });
+        let other = Identity { session: SessionId::from_bytes([3; 16]), ..ann(9, 9) };
+        assert!(!by_session.void(&other));
+
+        let by_subject = set();
+        by_subject.merge(&Revocation { revoked: below(3), until: soon() });
+        assert!(by_subject.void(&ann(1, 2)) && !by_subject.void(&ann(1, 3)));
+        assert!(!by_subject.void(&identity("bob", Epochs { realm: 1, subject: 2 })));
+
+        let by_realm = set();
+        by_realm.merge(&Revocation { revoked: Revoked::RealmBelow(2), until: soon() });
+        assert!(by_realm.void(&ann(1, 9)) && !by_realm.void(&ann(2, 0)));
+    }
+
+    #[test]
+    fn merging_never_weakens_what_is_held() {
+        let ann = |subject| identity("ann", Epochs { realm: 1, subject });
+        let below = |n| Revoked::SubjectBelow(Subject::parse("ann").unwrap(), n);
+        let set = set();
+        set.merge(&Revocation { revoked: below(5), until: soon() });
+        set.merge(&Revocation { revoked: below(2), until: soon().plus(Duration::from_mins(1)) });
+        assert!(set.void(&ann(4)));
+        set.raise_realm_epoch(7);
+        set.raise_realm_epoch(1);
+        assert!(set.void(&identity("bob", Epochs { realm: 6, subject: 0 })));
+    }
+
+    #[test]
+    fn an_entry_leaves_at_its_end() {
+        let set = set();
+        let gone = Revoked::Session(SessionId::from_bytes([1; 16]));
+        set.merge(&Revocation { revoked: gone, until: SystemClock.now() });
+        assert!(!set.void(&identity("ann", Epochs::default())));
+    }
+}

@@ -1,0 +1,140 @@
+//! Puts the parts together and takes them down again. No globals: two of these can run in one process.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Health};
+use crate::authority::passwords::Passwords;
+use crate::authority::{Authority, Parts, jose};
+use crate::clock::{Entropy, SharedClock};
+use crate::config::checked::{Config, Login, Migrate};
+use crate::gateway::Gateway;
+use crate::gateway::listener::{self, Shared};
+use crate::lifecycle::Phase;
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+
+mod error;
+pub mod realm;
+pub mod secrets;
+
+pub use self::error::BootError;
+
+/// A sidegate that serves.
+pub struct Running {
+    /// Where it listens; with port 0 in the configuration, the port that was given.
+    pub listen: Vec<SocketAddr>,
+    pub health: SocketAddr,
+    pub authority: Arc<Authority>,
+    phase: watch::Sender<Phase>,
+    listeners: JoinSet<()>,
+    /// The feed and the health listener: dropped last.
+    background: JoinSet<()>,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+}
+
+/// Starts everything: listeners are bound first, so that a port in use is known at once; requests are accepted only when
+/// keys and revocations are loaded.
+///
+/// # Errors
+/// [`BootError`], one line each.
+pub async fn start(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Running, BootError> {
+    jose::install();
+    let health_listener = bind(config.health).await?;
+    let mut sockets = Vec::new();
+    for address in &config.server.listen {
+        sockets.push(bind(*address).await?);
+    }
+    let listen = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let health_address = health_listener.local_addr().unwrap_or(config.health);
+
+    let metrics = Arc::new(Metrics::default());
+    let (phase, watched) = watch::channel(Phase::Starting);
+    let health = Arc::new(Health {
+        phase: watched.clone(),
+        authority: OnceLock::new(),
+        metrics: Arc::clone(&metrics),
+        clock: SharedClock::clone(&clock),
+    });
+    let mut background = JoinSet::new();
+    let router = admin::router(Arc::clone(&health));
+    background.spawn(async move {
+        // Ends with the process only.
+        let _ = axum::serve(health_listener, router).await;
+    });
+
+    let store = open_store(config, &clock).await?;
+    let authority = Arc::new(authority(config, store, clock, entropy, Arc::clone(&metrics)).await?);
+    let cursor = authority.load().await?;
+    let _ = health.authority.set(Arc::clone(&authority));
+    background.spawn(Arc::clone(&authority).follow(cursor, config.poll_interval));
+
+    let gateway = Gateway::new(config, Arc::clone(&authority), watched.clone(), Arc::clone(&metrics));
+    let shared = Arc::new(Shared {
+        proxy: Arc::new(http_proxy(&Arc::new(ServerConf::default()), gateway)),
+        limits: config.limits.clone(),
+        slots: Arc::new(Semaphore::new(config.limits.connections)),
+        metrics,
+        phase: watched,
+        never: watch::channel(false).1,
+    });
+    let mut listeners = JoinSet::new();
+    for socket in sockets {
+        listeners.spawn(listener::serve(socket, Arc::clone(&shared)));
+    }
+    phase.send_replace(Phase::Serving);
+    let (drain_delay, drain_timeout) = (config.server.drain_delay, config.server.drain_timeout);
+    Ok(Running { listen, health: health_address, authority, phase, listeners, background, drain_delay, drain_timeout })
+}
+
+impl Running {
+    /// Not ready at once; accepts for `drain_delay` more, then nothing new; ends as soon as nothing is in flight, or
+    /// after `drain_timeout`. Says whether everything ended by itself.
+    pub async fn stop(mut self) -> bool {
+        self.phase.send_replace(Phase::Draining);
+        tokio::time::sleep(self.drain_delay).await;
+        self.phase.send_replace(Phase::Stopping);
+        let ended = async { while self.listeners.join_next().await.is_some() {} };
+        let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
+        self.background.shutdown().await;
+        in_time
+    }
+}
+
+/// Opens the store, with its schema as the configuration wants it.
+///
+/// # Errors
+/// [`BootError`].
+pub async fn open_store(config: &Config, clock: &SharedClock) -> Result<Arc<dyn Store>, BootError> {
+    if config.store.migrate == Migrate::Auto {
+        store::migrate(&config.store).await?;
+    }
+    Ok(store::open(&config.store, &config.realm, SharedClock::clone(clock)).await?)
+}
+
+async fn authority(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    entropy: Entropy,
+    metrics: Arc<Metrics>,
+) -> Result<Authority, BootError> {
+    let realm::Opened { keyring, ratchet, known_secrets } = realm::open(config, store.as_ref(), entropy).await?;
+    let passwords = match &config.login {
+        Login::Users { argon2, .. } => Some(Passwords::new(*argon2, entropy).map_err(BootError::Passwords)?),
+        Login::None => None,
+    };
+    Ok(Authority::new(config, Parts { store, keyring, ratchet, known_secrets, passwords, clock, entropy, metrics }))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, BootError> {
+    TcpListener::bind(address).await.map_err(|error| BootError::Bind(address, error.kind()))
+}

@@ -1,0 +1,60 @@
+//! Why a start failed: one line with a hint, and an exit code (BSD `sysexits`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::authority::keyring::KeyringError;
+use crate::authority::passwords::PasswordsError;
+use crate::domain::secret::Fingerprint;
+use crate::store::StoreError;
+
+use super::secrets::SecretError;
+
+/// What kept sidegate from starting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    #[error("cannot listen on {0}: {}\n  hint: {}", io::Error::from(*.1), bind_hint(*.1))]
+    Bind(SocketAddr, io::ErrorKind),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(
+        "the realm does not know any of the configured operator secrets (fingerprints: {})\n  hint: mount the secret \
+         that the other replicas use, or restore the one this store was made with", list(.0)
+    )]
+    ForeignSecrets(Vec<Fingerprint>),
+    #[error("the realm has no operator secret yet\n  hint: run `sidegate migrate` once, with the secret mounted")]
+    NotMigrated,
+    #[error("{0}\n  hint: run `sidegate migrate` once to make the first key, or configure the secret it names")]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("login.users.argon2_memory: {0}")]
+    Passwords(PasswordsError),
+}
+
+impl BootError {
+    /// 78: the configuration is wrong; 69: the store is not available; 71: the system refused the listener.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Bind(..) => 71,
+            Self::Store(StoreError::Unavailable(_)) => 69,
+            Self::Store(StoreError::Corrupt(_)) => 65,
+            _ => 78,
+        })
+    }
+}
+
+const fn bind_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "another process listens there; stop it, or change server.listen or health.listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; listen on a higher one",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        _ => "see server.listen and health.listen",
+    }
+}
+
+fn list(fingerprints: &[Fingerprint]) -> String {
+    fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

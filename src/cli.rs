@@ -1,0 +1,161 @@
+//! The command line. Commands that change something write to the store; a running sidegate hears it from there.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::boot::{self, BootError};
+use crate::clock::{Entropy, SharedClock, SystemClock};
+use crate::config;
+use crate::config::checked::Config;
+use crate::store::{Store, StoreError};
+use crate::{demo, telemetry};
+
+mod check;
+mod init;
+mod input;
+mod revoke;
+mod run;
+mod sessions;
+mod users;
+
+pub(crate) use self::run::serve_until_signal;
+
+/// A reverse-proxy auth sidecar: it checks the access token on every request to an API that knows nothing of tokens, and
+/// answers /login, /refresh and /logout itself.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, short, global = true, default_value = "config.toml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, until SIGTERM or Ctrl-C
+    Run,
+    /// Check the configuration and say what it means
+    Check,
+    /// Try it: a sample API, sidegate in front of it, a user, and the lines to type
+    Demo,
+    /// Write a configuration to start from, and make the secret, the store and the first signing key
+    Init,
+    /// Bring the store's schema up to date; make the realm's first signing key
+    Migrate,
+    /// Manage the built-in users
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Look at sessions
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    /// End a session, all of a subject's, or everybody's: refused on every replica at once
+    Revoke(revoke::Arguments),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { config: path, command } = Cli::parse();
+    match dispatch(&path, command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("sidegate: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(path: &Path, command: Command) -> Result<ExitCode, Failure> {
+    if let Command::Init = command {
+        init::write_configuration(path)?;
+    }
+    let config = load(path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.workers)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("the runtime cannot start: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run => run::run(&config).await,
+            Command::Check => check::check(path, &config),
+            Command::Demo => demo::run(&config).await,
+            Command::Init => init::make_realm(&config).await,
+            Command::Migrate => migrate(&config).await,
+            Command::Users(command) => users::run(&config, command).await,
+            Command::Sessions(command) => sessions::run(&config, command).await,
+            Command::Revoke(arguments) => revoke::run(&config, &arguments).await,
+        }
+    })
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    config::load(path).map_err(|problems| Failure::Configuration(problems.to_string()))
+}
+
+async fn migrate(config: &Config) -> Result<ExitCode, Failure> {
+    boot::realm::migrate(config, system_clock(), Entropy).await?;
+    println!("the store {} is up to date for realm {}", config.store.location, config.realm);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The store a command works on, as the configuration names it.
+async fn store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let clock = system_clock();
+    let store = boot::open_store(config, &clock).await?;
+    store.join(config.access_token.ttl).await?;
+    Ok(store)
+}
+
+pub(crate) fn system_clock() -> SharedClock {
+    Arc::new(SystemClock)
+}
+
+/// Prints the warnings of a configuration and starts logging.
+pub(crate) fn start_logging(config: &Config) {
+    telemetry::start_logging(&config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Every problem of the file, printed as it is.
+    #[error("{0}")]
+    Configuration(String),
+    #[error("{0}")]
+    Boot(#[from] BootError),
+    /// Nothing was changed, and this is why.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Boot(error.into())
+    }
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) => ExitCode::from(78),
+            Self::Boot(error) => error.exit_code(),
+            Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Names a user.
+#[derive(Debug, Args)]
+struct UserArgument {
+    /// The name the person logs in with
+    name: String,
+}

@@ -1,0 +1,43 @@
+//! `sidegate run`.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::boot::{self, Running};
+use crate::clock::Entropy;
+use crate::config::checked::Config;
+
+use super::{Failure, start_logging, system_clock};
+
+pub(super) async fn run(config: &Config) -> Result<ExitCode, Failure> {
+    start_logging(config);
+    let running = boot::start(config, system_clock(), Entropy).await?;
+    for address in &running.listen {
+        tracing::info!("listening on http://{address}");
+    }
+    tracing::info!("health on http://{}", running.health);
+    serve_until_signal(running).await
+}
+
+/// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
+pub(crate) async fn serve_until_signal(running: Running) -> Result<ExitCode, Failure> {
+    let signals = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
+    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: not ready any more, finishing what is in flight");
+    let in_time = tokio::select! {
+        in_time = running.stop() => in_time,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    if in_time {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped with requests still in flight");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,52 @@
+//! `sidegate sessions …`.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Subcommand;
+
+use crate::config::checked::Config;
+use crate::domain::session::{Origin, Subject};
+use crate::domain::time::Timestamp;
+
+use super::{Failure, store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show a subject's sessions, newest first
+    List {
+        /// The `sub` of the tokens
+        #[arg(long)]
+        subject: String,
+    },
+}
+
+pub(super) async fn run(config: &Config, Command::List { subject }: Command) -> Result<ExitCode, Failure> {
+    let parsed = Subject::parse(&subject).ok_or_else(|| Failure::Other(format!("{subject:?} cannot be a subject")))?;
+    let sessions = store(config).await?.sessions_of(&parsed).await?;
+    println!("{:<32} {:<20} {:<20} {:<20} FROM", "SESSION", "LOGIN", "LAST REFRESH", "ENDS");
+    for session in &sessions {
+        println!(
+            "{:<32} {:<20} {:<20} {:<20} {}",
+            session.id,
+            written(session.created),
+            written(session.rotated),
+            written(session.idle_end.min(session.absolute_end)),
+            place(&session.last_from)
+        );
+    }
+    println!("{} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// RFC 3339, to the second.
+fn written(time: Timestamp) -> String {
+    let since_epoch = Duration::from_secs(u64::try_from(time.as_secs()).unwrap_or(0));
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).to_string()
+}
+
+fn place(origin: &Origin) -> String {
+    let address = origin.address.map_or_else(|| "?".to_owned(), |address| address.to_string());
+    let user_agent = origin.user_agent.as_deref().unwrap_or("?");
+    format!("{address} {user_agent}")
+}

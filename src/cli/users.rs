@@ -1,0 +1,158 @@
+//! `sidegate users …`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use crate::authority::passwords::Passwords;
+use crate::clock::Entropy;
+use crate::config::checked::{Config, Login};
+use crate::domain::access_token::REGISTERED;
+use crate::domain::session::Subject;
+use crate::domain::user::{PasswordHash, User, UserName};
+
+use super::{Failure, UserArgument, input, store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a user; the password is asked for, or read from standard input
+    Add {
+        #[command(flatten)]
+        user: UserArgument,
+        /// What the tokens carry as `sub` [default: the name]
+        #[arg(long)]
+        subject: Option<String>,
+        /// A role; may stand several times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// The scopes of the tokens, separated by spaces
+        #[arg(long)]
+        scope: Option<String>,
+        /// A claim of the tokens, as NAME=VALUE; the value is JSON, or else text; may stand several times
+        #[arg(long = "claim", value_name = "NAME=VALUE")]
+        claims: Vec<String>,
+    },
+    /// Set a new password, and end all of the user's sessions
+    Passwd(UserArgument),
+    /// Let no login in, and end all of the user's sessions
+    Disable(UserArgument),
+    /// Let logins in again
+    Enable(UserArgument),
+    /// Show every user
+    List,
+    /// Remove a user, and end all of the user's sessions
+    Remove(UserArgument),
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Add { user, subject, roles, scope, claims } => {
+            let name = name(&user)?;
+            let subject_text = subject.unwrap_or_else(|| name.as_str().to_owned());
+            let subject = Subject::parse(&subject_text)
+                .ok_or_else(|| Failure::Other(format!("{subject_text:?} cannot be a subject")))?;
+            let claims = claims_of(roles, scope, &claims)?;
+            let store = store(config).await?;
+            let password_hash = new_hash(config, &name).await?;
+            let user = User { name, subject, password_hash, disabled: false, claims };
+            if !store.add_user(&user).await? {
+                return Err(Failure::Other(format!(
+                    "there is a user {} or a subject {} already",
+                    user.name, user.subject
+                )));
+            }
+            println!("added {}", user.name);
+        }
+        Command::Passwd(user) => {
+            let name = name(&user)?;
+            let store = store(config).await?;
+            if store.account(&name).await?.is_none() {
+                return Err(nobody(&name));
+            }
+            let hash = new_hash(config, &name).await?;
+            store.set_password(&name, &hash).await?.ok_or_else(|| nobody(&name))?;
+            println!("set a new password for {name}; all sessions ended");
+        }
+        Command::Disable(user) => set_disabled(config, &user, true).await?,
+        Command::Enable(user) => set_disabled(config, &user, false).await?,
+        Command::Remove(user) => {
+            let name = name(&user)?;
+            if !store(config).await?.remove_user(&name).await? {
+                return Err(nobody(&name));
+            }
+            println!("removed {name}; all sessions ended");
+        }
+        Command::List => {
+            println!("{:<24} {:<24} {:<9} CLAIMS", "NAME", "SUBJECT", "STATE");
+            for user in store(config).await?.users().await? {
+                let state = if user.disabled { "disabled" } else { "enabled" };
+                println!("{:<24} {:<24} {state:<9} {}", user.name, user.subject, Value::Object(user.claims));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> Result<(), Failure> {
+    let name = name(user)?;
+    if !store(config).await?.set_disabled(&name, disabled).await? {
+        return Err(nobody(&name));
+    }
+    println!("{}", if disabled { format!("disabled {name}; all sessions ended") } else { format!("enabled {name}") });
+    Ok(())
+}
+
+fn name(user: &UserArgument) -> Result<UserName, Failure> {
+    UserName::parse(&user.name).ok_or_else(|| {
+        Failure::Other(format!(
+            "{:?} cannot be a user name: 1 to {} bytes, no control characters, no space at the ends",
+            user.name,
+            UserName::MAX_BYTES
+        ))
+    })
+}
+
+fn nobody(name: &UserName) -> Failure {
+    Failure::Other(format!("there is no user {name}"))
+}
+
+/// Reads a password, checks it against the policy, and hashes it.
+async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Failure> {
+    let Login::Users { min_length, argon2 } = &config.login else {
+        return Err(Failure::Other("login.provider is \"none\": there are no built-in users".into()));
+    };
+    let password = input::new_password()?;
+    password.check(*min_length, name).map_err(|weak| Failure::Other(weak.to_string()))?;
+    let hashed = match Passwords::new(*argon2, Entropy) {
+        Ok(passwords) => passwords.hash(password).await,
+        Err(error) => Err(error),
+    };
+    hashed.map_err(|error| Failure::Other(error.to_string()))
+}
+
+fn claims_of(roles: Vec<String>, scope: Option<String>, claims: &[String]) -> Result<Map<String, Value>, Failure> {
+    let mut members = Map::new();
+    for claim in claims {
+        let (name, text) = claim
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Failure::Other(format!("{claim:?} is no claim: write NAME=VALUE")))?;
+        if REGISTERED.contains(&name) || matches!(name, "roles" | "scope") {
+            return Err(Failure::Other(format!(
+                "the claim {name} is sidegate's own; see --subject, --role and --scope"
+            )));
+        }
+        let value = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        if members.insert(name.to_owned(), value).is_some() {
+            return Err(Failure::Other(format!("the claim {name} is given twice")));
+        }
+    }
+    if !roles.is_empty() {
+        members.insert("roles".into(), json!(roles));
+    }
+    if let Some(scope) = scope {
+        members.insert("scope".into(), json!(scope));
+    }
+    Ok(members)
+}

@@ -1,0 +1,74 @@
+//! `sidegate demo`: a sample API that knows nothing of tokens, sidegate in front of it, and the lines to try.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::authority::passwords::Passwords;
+use crate::boot;
+use crate::cli::{Failure, serve_until_signal, start_logging, system_clock};
+use crate::clock::Entropy;
+use crate::config::checked::{Config, Login};
+use crate::domain::session::Subject;
+use crate::domain::user::{Password, User, UserName};
+
+mod sample_api;
+
+const USER: &str = "demo";
+const PASSWORD: &str = "sidegate-demo";
+
+/// Serves the sample API where the configuration expects it, and sidegate in front of it, until Ctrl-C.
+pub(crate) async fn run(config: &Config) -> Result<ExitCode, Failure> {
+    start_logging(config);
+    let api = bind_sample_api(config).await?;
+    let api_address = api.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
+    tokio::spawn(sample_api::serve(api));
+    let running = boot::start(config, system_clock(), Entropy).await?;
+    add_user(config).await?;
+    if let Some(listen) = running.listen.first() {
+        print_lines(*listen, api_address);
+    }
+    serve_until_signal(running).await
+}
+
+async fn bind_sample_api(config: &Config) -> Result<tokio::net::TcpListener, Failure> {
+    let Some(upstream) = config.upstreams.get("default") else {
+        return Err(Failure::Other("the demo needs upstream.default".into()));
+    };
+    let place = (upstream.host.as_str(), upstream.port);
+    tokio::net::TcpListener::bind(place).await.map_err(|error| {
+        let (host, port) = place;
+        Failure::Other(format!(
+            "the sample API cannot listen on {host}:{port}: {error}\n  hint: see upstream.default.url"
+        ))
+    })
+}
+
+/// The demo user, unless an earlier demo made it.
+async fn add_user(config: &Config) -> Result<(), Failure> {
+    let Login::Users { argon2, .. } = config.login else {
+        return Err(Failure::Other("the demo needs login.provider = \"users\"".into()));
+    };
+    let (Some(name), Some(subject)) = (UserName::parse(USER), Subject::parse(USER)) else {
+        return Err(Failure::Other("the demo user has a bad name".into()));
+    };
+    let store = boot::open_store(config, &system_clock()).await?;
+    if store.account(&name).await?.is_some() {
+        return Ok(());
+    }
+    let hashed = match Passwords::new(argon2, Entropy) {
+        Ok(passwords) => passwords.hash(Password::new(PASSWORD.into())).await,
+        Err(error) => Err(error),
+    };
+    let password_hash = hashed.map_err(|error| Failure::Other(error.to_string()))?;
+    let mut claims = serde_json::Map::new();
+    claims.insert("roles".into(), serde_json::json!(["reader", "writer"]));
+    store.add_user(&User { name, subject, password_hash, disabled: false, claims }).await?;
+    Ok(())
+}
+
+fn print_lines(gate: SocketAddr, api: SocketAddr) {
+    let lines = include_str!("demo/lines.txt").replace("{gate}", &gate.to_string()).replace("{api}", &api.to_string());
+    // Nobody may be reading.
+    let _ = std::io::stdout().lock().write_all(lines.as_bytes());
+}

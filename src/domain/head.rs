@@ -1,0 +1,299 @@
+//! The head of an HTTP/1 request, byte by byte, before any library sees it.
+//!
+//! Whatever two servers could frame or address differently is refused here (RFC 9112 §2.2, §3, §6.3, §11.2): then the
+//! proxy, the rules and the upstream all read the same request.
+
+/// How long the parts of a head may be, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    pub request_line: usize,
+    /// All header lines together.
+    pub headers: usize,
+}
+
+/// Most header lines of one request.
+pub const MOST_LINES: usize = 200;
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadFault {
+    #[error("a line does not end in CR LF")]
+    LineEnd,
+    #[error("the request line is not `method target HTTP/1.1`")]
+    RequestLine,
+    #[error("this version of HTTP is not supported")]
+    Version,
+    #[error("the request line is too long")]
+    LongTarget,
+    #[error("the header lines are too long or too many")]
+    LongHeaders,
+    #[error("the method is not allowed here")]
+    Method,
+    #[error("a header line is malformed")]
+    HeaderLine,
+    #[error("exactly one valid Host is needed")]
+    Host,
+    #[error("the length of the body is ambiguous")]
+    Framing,
+    #[error("this transfer coding is not supported")]
+    TransferCoding,
+    #[error("this expectation is not supported")]
+    Expectation,
+}
+
+impl HeadFault {
+    /// The status to answer with. The connection closes after each of them.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::LongTarget => 414,
+            Self::LongHeaders => 431,
+            Self::Method => 405,
+            Self::Version => 505,
+            Self::TransferCoding => 501,
+            Self::Expectation => 417,
+            Self::LineEnd | Self::RequestLine | Self::HeaderLine | Self::Host | Self::Framing => 400,
+        }
+    }
+
+    /// A short word for logs and metric labels.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::LineEnd => "head_line_end",
+            Self::RequestLine => "head_request_line",
+            Self::Version => "head_version",
+            Self::LongTarget => "head_long_target",
+            Self::LongHeaders => "head_long_headers",
+            Self::Method => "head_method",
+            Self::HeaderLine => "head_header_line",
+            Self::Host => "head_host",
+            Self::Framing => "head_framing",
+            Self::TransferCoding => "head_transfer_coding",
+            Self::Expectation => "head_expectation",
+        }
+    }
+}
+
+/// Looks for the end of the head in what has been read so far: `Some(length)` with the empty line, `None` if more is
+/// needed. `seen`: how many bytes an earlier call has looked at.
+///
+/// # Errors
+/// As soon as a line ends in a bare LF, or a limit is passed.
+pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
+    let first_line = buffer.iter().position(|&byte| byte == b'\n');
+    if first_line.unwrap_or(buffer.len()) > limits.request_line {
+        return Err(HeadFault::LongTarget);
+    }
+    for (index, _) in buffer.iter().enumerate().skip(seen).filter(|(_, byte)| **byte == b'\n') {
+        if index == 0 || buffer[index - 1] != b'\r' {
+            return Err(HeadFault::LineEnd);
+        }
+        if buffer[..=index].ends_with(b"\r\n\r\n") {
+            return if index < limits.request_line + limits.headers {
+                Ok(Some(index + 1))
+            } else {
+                Err(HeadFault::LongHeaders)
+            };
+        }
+    }
+    if buffer.len() > limits.request_line + limits.headers { Err(HeadFault::LongHeaders) } else { Ok(None) }
+}
+
+/// Checks a whole head, up to and including its empty line.
+///
+/// # Errors
+/// The first [`HeadFault`].
+pub fn check(head: &[u8]) -> Result<(), HeadFault> {
+    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(HeadFault::LineEnd)?;
+    let mut lines = split_lines(lines);
+    let (method, is_1_1) = request_line(lines.next().unwrap_or_default())?;
+    let mut hosts = 0;
+    let mut content_length = false;
+    let mut chunked = false;
+    for (count, line) in lines.enumerate() {
+        if count >= MOST_LINES {
+            return Err(HeadFault::LongHeaders);
+        }
+        let (name, value) = header_line(line)?;
+        if name.eq_ignore_ascii_case(b"host") {
+            hosts += 1;
+            if !is_host(value) {
+                return Err(HeadFault::Host);
+            }
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
+            let canonical = value == b"0" || !value.starts_with(b"0");
+            if content_length || !digits || !canonical {
+                return Err(HeadFault::Framing);
+            }
+            content_length = true;
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(HeadFault::TransferCoding);
+            }
+            chunked = true;
+        } else if name.eq_ignore_ascii_case(b"expect") && !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(HeadFault::Expectation);
+        }
+    }
+    if chunked && (content_length || !is_1_1) {
+        return Err(HeadFault::Framing);
+    }
+    if hosts > 1 || (hosts == 0 && is_1_1) {
+        return Err(HeadFault::Host);
+    }
+    // A tunnel through the gate, and an echo of what the gate adds, are never wanted (RFC 9110 §9.3.6, §9.3.8).
+    if matches!(method, b"CONNECT" | b"TRACE" | b"TRACK") {
+        return Err(HeadFault::Method);
+    }
+    Ok(())
+}
+
+fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The method, and whether the version is 1.1 (else it is 1.0).
+fn request_line(line: &[u8]) -> Result<(&[u8], bool), HeadFault> {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(HeadFault::RequestLine);
+    };
+    // Methods are case-sensitive (RFC 9110 §9.1); every registered one is upper case, and `get` is nobody's method.
+    let is_method = !method.is_empty() && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
+    let is_target = !target.is_empty() && target.iter().all(u8::is_ascii_graphic);
+    if !is_method || !is_target {
+        return Err(HeadFault::RequestLine);
+    }
+    match version {
+        b"HTTP/1.1" => Ok((method, true)),
+        b"HTTP/1.0" => Ok((method, false)),
+        _ if version.starts_with(b"HTTP/") => Err(HeadFault::Version),
+        _ => Err(HeadFault::RequestLine),
+    }
+}
+
+fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
+    let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::HeaderLine)?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let good_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+    if name.is_empty() || !name.iter().copied().all(is_token) || !good_value {
+        return Err(HeadFault::HeaderLine);
+    }
+    Ok((name, value))
+}
+
+/// RFC 9110 §5.6.2.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}
+
+/// A name or address literal with an optional port (RFC 9110 §7.2), nothing that could be read as two.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !value.ends_with(b"]") => (&value[..colon], Some(&value[colon + 1..])),
+        _ => (value, None),
+    };
+    let good_port = port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit));
+    let good_host = match host {
+        [b'[', inner @ .., b']'] => inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
+        _ => host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    };
+    !host.is_empty() && good_host && good_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { request_line: 40, headers: 100 };
+
+    fn verdict(head: &str) -> Result<(), HeadFault> {
+        check(head.as_bytes())
+    }
+
+    #[test]
+    fn an_ordinary_head_passes() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /x HTTP/1.1\r\nhost: a.example:8080\r\nContent-Length: 5\r\nX-Y: \t z \r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: Chunked\r\nExpect: 100-Continue\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "M-SEARCH /x HTTP/1.1\r\nHost: a\r\nEmpty:\r\n\r\n",
+        ] {
+            assert_eq!(verdict(head), Ok(()), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_heads_are_refused() {
+        use HeadFault::{Expectation, Framing, HeaderLine, Host, Method, RequestLine, TransferCoding, Version};
+        let cases = [
+            ("get / HTTP/1.1\r\nHost: a", RequestLine),
+            ("GET  / HTTP/1.1\r\nHost: a", RequestLine),
+            ("GET /\tx HTTP/1.1\r\nHost: a", RequestLine),
+            ("GET /", RequestLine),
+            ("GET / HTTP/1.1 \r\nHost: a", RequestLine),
+            ("GET / http/1.1\r\nHost: a", RequestLine),
+            (" GET / HTTP/1.1\r\nHost: a", RequestLine),
+            ("\r\nGET / HTTP/1.1\r\nHost: a", RequestLine),
+            ("GET / HTTP/2.0\r\nHost: a", Version),
+            ("GET / HTTP/1.2\r\nHost: a", Version),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a", Method),
+            ("TRACE / HTTP/1.1\r\nHost: a", Method),
+            ("GET / HTTP/1.1", Host),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a", Host),
+            ("GET / HTTP/1.1\r\nHost:", Host),
+            ("GET / HTTP/1.1\r\nHost: a, b", Host),
+            ("GET / HTTP/1.1\r\nHost: a/b", Host),
+            ("GET / HTTP/1.1\r\nHost: u@a", Host),
+            ("GET / HTTP/1.1\r\nHost: a%2e", Host),
+            ("GET / HTTP/1.1\r\nHost: a:x", Host),
+            ("GET / HTTP/1.1\r\nHost: a\r\n folded", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA : b", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\n: b", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA: b\0c", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA: b\rc", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nÄ: b", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 005", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked", Framing),
+            ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked", Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", TransferCoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked", TransferCoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked", TransferCoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity", TransferCoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: y 100-continue", Expectation),
+        ];
+        for (head, fault) in cases {
+            assert_eq!(verdict(&format!("{head}\r\n\r\n")), Err(fault), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_found_and_the_limits_hold() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(find_end(head, 0, LIMITS), Ok(Some(head.len())));
+        let more = [&head[..], b"body\nmore"].concat();
+        assert_eq!(find_end(&more, 0, LIMITS), Ok(Some(head.len())));
+        for length in 0..head.len() {
+            assert_eq!(find_end(&head[..length], length.saturating_sub(1), LIMITS), Ok(None), "{length}");
+        }
+        assert_eq!(find_end(b"GET / HTTP/1.1\nHost: a\n\n", 0, LIMITS), Err(HeadFault::LineEnd));
+        assert_eq!(find_end(&[b'a'; 41], 0, LIMITS), Err(HeadFault::LongTarget));
+        let long = [b"GET / HTTP/1.1\r\n", &[b'a'; 130][..]].concat();
+        assert_eq!(find_end(&long, 0, LIMITS), Err(HeadFault::LongHeaders));
+    }
+}

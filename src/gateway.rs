@@ -1,0 +1,343 @@
+//! What is on the wire: Pingora's phases, each a few lines that call a rule and carry out what it says.
+//!
+//! One request: [`listener`] reads its head and checks the bytes, Pingora parses it, [`Gateway::request_filter`] judges
+//! it through [`admit`], and either [`endpoints`] answer, or [`answer`] refuses, or the [`Permit`] chooses the upstream
+//! and [`forward`] writes the identity. Nothing is forwarded without a permit, which only
+//! [`decide`](crate::domain::decision::decide) makes.
+//!
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::authority::Authority;
+use crate::config::checked::{Config, Limits, Network};
+use crate::domain::decision::Permit;
+use crate::domain::forwarded::client_address;
+use crate::domain::identity::IdentityHeaders;
+use crate::domain::session::Origin;
+use crate::domain::target::Target;
+use crate::lifecycle::Phase;
+use crate::telemetry::Metrics;
+
+use self::admit::{Admission, Rules};
+use self::answer::{Answer, BadRequest};
+use self::context::RequestContext;
+use self::endpoints::{Endpoint, EndpointRequest};
+use self::forward::Outgoing;
+use self::upstreams::Upstreams;
+
+pub mod admit;
+pub mod answer;
+pub mod context;
+pub mod endpoints;
+pub mod forward;
+pub mod listener;
+pub mod upstreams;
+
+/// The proxy application.
+pub struct Gateway {
+    authority: Arc<Authority>,
+    rules: Rules,
+    identity: IdentityHeaders,
+    upstreams: Upstreams,
+    limits: Limits,
+    trusted_proxies: Vec<Network>,
+    phase: tokio::sync::watch::Receiver<Phase>,
+    metrics: Arc<Metrics>,
+}
+
+impl Gateway {
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        authority: Arc<Authority>,
+        phase: tokio::sync::watch::Receiver<Phase>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            authority,
+            rules: Rules {
+                routes: config.routes.clone(),
+                endpoints: config.endpoints.clone(),
+                authorization_limit: config.limits.authorization,
+            },
+            identity: config.identity.clone(),
+            upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
+            limits: config.limits.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            phase,
+            metrics,
+        }
+    }
+
+    /// The client's address as far as it can be believed.
+    fn client(&self, session: &Session) -> Option<IpAddr> {
+        let peer = session.client_addr()?.as_inet()?.ip();
+        let lines =
+            session.req_header().headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+        let trusts = |address| self.trusted_proxies.iter().any(|network| network.contains(address));
+        Some(client_address(peer, lines, trusts))
+    }
+
+    fn origin(&self, session: &Session) -> Origin {
+        let user_agent = session.get_header(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Origin::new(self.client(session), user_agent)
+    }
+
+    /// Reads the body of a request to one of our endpoints and runs it, to its end even if the client goes.
+    async fn run_endpoint(
+        &self,
+        endpoint: Endpoint,
+        session: &mut Session,
+        context: &RequestContext,
+    ) -> Result<Answer> {
+        let body = match read_body(session, self.limits.endpoint_body, self.limits.header_timeout).await? {
+            Ok(body) => body,
+            Err(fault) => return Ok(answer::bad_request(fault)),
+        };
+        let head = session.req_header();
+        let request = EndpointRequest {
+            method: head.method.clone(),
+            query: context.target.as_ref().and_then(|target| target.query().map(str::to_owned)),
+            headers: head.headers.clone(),
+            body,
+            from: self.origin(session),
+            arrived: context.started,
+            credential: self.rules.credential(&head.headers, &self.authority),
+        };
+        let task = tokio::spawn(endpoints::answer(Arc::clone(&self.authority), endpoint, request));
+        task.await.map_err(|_| Error::explain(ErrorType::InternalError, "an endpoint panicked"))
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.phase.borrow() > Phase::Serving
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
+        let idle =
+            if is_long_lived(session.req_header()) { self.limits.stream_idle } else { self.limits.body_idle_timeout };
+        session.set_read_timeout(Some(idle));
+        session.set_write_timeout(Some(self.limits.body_idle_timeout));
+        session.as_downstream_mut().set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        if self.is_draining() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
+        let head = session.req_header();
+        let target = match Target::parse(head.raw_path()) {
+            Ok(target) => target,
+            Err(fault) => {
+                let refused = answer::bad_target(fault);
+                context.reason = refused.reason;
+                return respond(session, refused.answer).await;
+            }
+        };
+        let admission = self.rules.admit(&head.method, &target, &head.headers, &self.authority);
+        context.target = Some(target);
+        match admission {
+            Admission::Forward(permit) => {
+                context.decision = "permit";
+                context.permit = Some(permit);
+                Ok(false)
+            }
+            Admission::Refuse(refused) => {
+                context.reason = refused.reason;
+                respond(session, refused.answer).await
+            }
+            Admission::Endpoint(endpoint) => {
+                (context.decision, context.reason) = ("endpoint", endpoint.code());
+                let answer = self.run_endpoint(endpoint, session, context).await?;
+                respond(session, answer).await
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        let permit = context.permit.as_ref().ok_or_else(no_permit)?;
+        self.upstreams.peer(permit.upstream(), is_long_lived(session.req_header())).await.map(Box::new)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let (Some(permit), Some(target)) = (&context.permit, &context.target) else { return Err(no_permit()) };
+        let upstream = self.upstreams.get(permit.upstream()).ok_or_else(no_permit)?;
+        let outgoing = Outgoing {
+            target,
+            identity: permit.identity().map(AsRef::as_ref),
+            headers: &self.identity,
+            authorization: upstream.authorization,
+            client: self.client(session),
+            host: session.get_header(header::HOST),
+        };
+        outgoing.write(request)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        context.upstream_millis = u64::try_from(context.started.elapsed().as_millis()).ok();
+        if self.is_draining() {
+            session.set_keepalive(None);
+        }
+        forward::write_back(response, context.permit.as_ref().is_some_and(|permit| permit.identity().is_some()))
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+        let (status, reason, detail) = failure(error);
+        context.reason = reason;
+        if *error.esource() == ErrorSource::Upstream {
+            self.metrics.upstream_failures.count(reason);
+        }
+        if let Some(status) = status
+            && session.response_written().is_none()
+        {
+            session.set_keepalive(None);
+            // The client may be gone; the request has failed either way.
+            let _ = write(session, answer::problem(status, detail)).await;
+        }
+        FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut RequestContext) {
+        let elapsed = context.started.elapsed();
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        let outcome = if context.decision == "permit" && error.is_some() { "failed" } else { context.decision };
+        self.metrics.requests.count(if outcome == "refuse" { context.reason } else { outcome });
+        self.metrics.request_seconds.observe(elapsed.as_secs_f64());
+        let permit = context.permit.as_ref();
+        let identity = permit.and_then(Permit::identity);
+        tracing::info!(
+            target: "sidegate::access",
+            method = session.req_header().method.as_str(),
+            path = context.target.as_ref().map(Target::path),
+            status,
+            decision = outcome,
+            reason = (!context.reason.is_empty()).then_some(context.reason),
+            subject = identity.map(|identity| tracing::field::display(&identity.subject)),
+            session = identity.map(|identity| tracing::field::display(identity.session)),
+            upstream = permit.map(Permit::upstream),
+            client = self.client(session).map(tracing::field::display),
+            sent_bytes = session.body_bytes_sent(),
+            first_byte_ms = context.upstream_millis,
+            duration_ms = u64::try_from(elapsed.as_millis()).ok(),
+        );
+    }
+}
+
+/// How long an unread body may be drained before the connection is closed instead.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// WebSockets and event streams may be silent for long.
+fn is_long_lived(request: &RequestHeader) -> bool {
+    let accepts_events = request
+        .headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|value| value.as_bytes().windows(17).any(|part| part.eq_ignore_ascii_case(b"text/event-stream")));
+    request.headers.contains_key(header::UPGRADE) || accepts_events
+}
+
+fn no_permit() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "there is no permit for this request")
+}
+
+/// What a client is told when a request fails on the way: status (none if it has gone), word and detail.
+fn failure(error: &Error) -> (Option<u16>, &'static str, &'static str) {
+    use ErrorType::{
+        ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader, ReadError, ReadTimedout,
+        TLSHandshakeTimedout, WriteError, WriteTimedout,
+    };
+    let timed_out = matches!(error.etype(), ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout);
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, _) if timed_out => {
+            (Some(504), "upstream_timeout", "the application did not answer in time")
+        }
+        (ErrorSource::Upstream, _) => (Some(502), "upstream_failed", "the application did not answer"),
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => {
+            (None, "client_gone", "")
+        }
+        (ErrorSource::Downstream, ReadTimedout) => (Some(408), "client_slow", "the request did not arrive in time"),
+        (ErrorSource::Downstream, _) | (_, InvalidHTTPHeader) => (Some(400), "bad_request", "the request is malformed"),
+        (_, HTTPStatus(status)) => (Some(*status), "bad_request", "the request was not understood"),
+        _ => (Some(500), "internal", "the request could not be handled"),
+    }
+}
+
+/// Reads a whole body, at most `limit` bytes in at most `deadline`.
+async fn read_body(
+    session: &mut Session,
+    limit: usize,
+    deadline: Duration,
+) -> Result<std::result::Result<Bytes, BadRequest>> {
+    let announced = session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Ok(Err(BadRequest::TooLarge));
+    }
+    if session.get_header(header::EXPECT).is_some() {
+        session.write_continue_response().await?;
+    }
+    let reading = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.read_request_body().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > limit {
+                return Ok(Err(BadRequest::TooLarge));
+            }
+        }
+        Ok(Ok(body.freeze()))
+    };
+    tokio::time::timeout(deadline, reading).await.unwrap_or(Ok(Err(BadRequest::Slow)))
+}
+
+/// Answers a request ourselves; the connection stays usable where the body was read or is small.
+async fn respond(session: &mut Session, answer: Answer) -> Result<bool> {
+    write(session, answer).await?;
+    Ok(true)
+}
+
+async fn write(session: &mut Session, answer: Answer) -> Result<()> {
+    let (parts, body) = answer.into_parts();
+    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 1))?;
+    for (name, value) in &parts.headers {
+        header.append_header(name, value)?;
+    }
+    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let without_body = session.req_header().method == Method::HEAD || body.is_empty();
+    session.write_response_header(Box::new(header), without_body).await?;
+    if without_body {
+        return Ok(());
+    }
+    session.write_response_body(Some(body), true).await
+}

@@ -1,0 +1,130 @@
+//! What to do with a request, from its head alone: answer it ourselves, refuse it, or let it pass.
+
+use http::{HeaderMap, Method, header};
+
+use crate::authority::Authority;
+use crate::config::checked::Endpoints;
+use crate::domain::decision::{self, Credential, CredentialFault, FieldFault, Permit};
+use crate::domain::route::RouteTable;
+use crate::domain::target::Target;
+
+use super::answer::{self, Refused};
+use super::endpoints::Endpoint;
+
+/// The outcome for one request.
+#[derive(Debug)]
+pub enum Admission {
+    Endpoint(Endpoint),
+    Forward(Permit),
+    Refuse(Refused),
+}
+
+/// The rules requests are judged by.
+#[derive(Debug)]
+pub struct Rules {
+    pub routes: RouteTable,
+    pub endpoints: Endpoints,
+    /// Longest accepted `Authorization` value, in bytes.
+    pub authorization_limit: usize,
+}
+
+impl Rules {
+    /// Judges a request.
+    #[must_use]
+    pub fn admit(&self, method: &Method, target: &Target, headers: &HeaderMap, authority: &Authority) -> Admission {
+        if let Some(endpoint) = Endpoint::of(target.path(), &self.endpoints) {
+            return Admission::Endpoint(endpoint);
+        }
+        let found = self.routes.find(method, target);
+        let credential = if decision::asks_for_credential(&found) {
+            self.credential(headers, authority)
+        } else {
+            Credential::Nothing
+        };
+        match decision::decide(&found, &credential) {
+            Ok(permit) => Admission::Forward(permit),
+            Err(refusal) => Admission::Refuse(answer::refusal(&refusal, authority.realm())),
+        }
+    }
+
+    /// What the `Authorization` field proves.
+    #[must_use]
+    pub fn credential(&self, headers: &HeaderMap, authority: &Authority) -> Credential {
+        match bearer(headers, self.authorization_limit) {
+            Ok(None) => Credential::Nothing,
+            Ok(Some(token)) => match authority.authenticate(token) {
+                Ok(identity) => Credential::Good(identity),
+                Err(fault) => Credential::Bad(CredentialFault::Token(fault)),
+            },
+            Err(fault) => Credential::Bad(CredentialFault::Field(fault)),
+        }
+    }
+}
+
+/// The token of the one `Authorization: Bearer` field (RFC 6750 §2.1): scheme in any case, one space, `b64token`.
+fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, FieldFault> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() {
+        return Err(FieldFault::Repeated);
+    }
+    if field.len() > limit {
+        return Err(FieldFault::Syntax);
+    }
+    let value = field.to_str().map_err(|_| FieldFault::Syntax)?;
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        return Err(if is_scheme { FieldFault::OtherScheme } else { FieldFault::Syntax });
+    }
+    let body = token.trim_end_matches('=');
+    let is_token = !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
+    if is_token { Ok(Some(token)) } else { Err(FieldFault::Syntax) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<Option<String>, FieldFault> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        bearer(&headers, 100).map(|token| token.map(str::to_owned))
+    }
+
+    #[test]
+    fn exactly_one_well_formed_bearer_token_is_read() {
+        assert_eq!(read(&[]), Ok(None));
+        for good in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER a.b-c_d~e+f/g=="] {
+            assert_eq!(read(&[good]), Ok(Some("a.b-c_d~e+f/g==".into())), "{good}");
+        }
+        for bad in [
+            "Bearer",
+            "Bearer ",
+            "Bearer  a",
+            "Bearer a b",
+            "Bearer a, Bearer b",
+            "Bearer \"a\"",
+            "Bearer\ta",
+            "Bearer =",
+            "Bearer a=b",
+            "",
+            "Bearer ä",
+        ] {
+            assert_eq!(read(&[bad]), Err(FieldFault::Syntax), "{bad:?}");
+        }
+        assert_eq!(read(&[&format!("Bearer {}", "a".repeat(100))]), Err(FieldFault::Syntax));
+        for other in ["Basic dTpw", "Digest x", "Bearerx a", "Token a"] {
+            assert_eq!(read(&[other]), Err(FieldFault::OtherScheme), "{other}");
+        }
+        assert_eq!(read(&["Bearer a", "Bearer a"]), Err(FieldFault::Repeated));
+        assert_eq!(read(&["Basic a", "Bearer a"]), Err(FieldFault::Repeated));
+    }
+}

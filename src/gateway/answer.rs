@@ -1,0 +1,234 @@
+//! What a client is told: the only file that turns an outcome into a status, a challenge and a body.
+//!
+//! Refusals of the gate are RFC 9457 problems with an RFC 6750 challenge; the token endpoints speak RFC 6749 §5. The
+//! internal reason never leaves the process: a bad signature, an expired and a revoked token look the same from outside.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::authority::{LoginError, LogoutError, RefreshError, TokenPair};
+use crate::domain::decision::{CredentialFault, FieldFault, Refusal};
+use crate::domain::head::HeadFault;
+use crate::domain::target::TargetFault;
+
+/// A whole answer of our own.
+pub type Answer = Response<Bytes>;
+
+/// An answer, and the word that logs and metrics get.
+#[derive(Debug)]
+pub struct Refused {
+    pub answer: Answer,
+    pub reason: &'static str,
+}
+
+/// The answer to a refusal by rule or credential. `realm` names the protection space (RFC 9110 §11.5).
+#[must_use]
+pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
+    let bearer = |parameters: &str| format!("Bearer realm=\"{realm}\"{parameters}");
+    let invalid_token = || bearer(", error=\"invalid_token\", error_description=\"the access token is not valid\"");
+    let invalid_request = || bearer(", error=\"invalid_request\"");
+    let (status, detail, challenge, reason) = match refusal {
+        Refusal::NoToken => (401, "an access token is needed", Some(bearer("")), "no_token"),
+        Refusal::BadCredential(CredentialFault::Token(fault)) => {
+            (401, "the access token is not valid", Some(invalid_token()), fault.code())
+        }
+        Refusal::BadCredential(CredentialFault::Field(fault)) => match fault {
+            FieldFault::OtherScheme => (401, "an access token is needed", Some(bearer("")), "other_scheme"),
+            FieldFault::Repeated => {
+                (400, "there is more than one Authorization field", Some(invalid_request()), "repeated_authorization")
+            }
+            FieldFault::Syntax => {
+                (400, "the Authorization field is malformed", Some(invalid_request()), "authorization_syntax")
+            }
+        },
+        Refusal::Method(_) => (405, "this path does not take that method", None, "method"),
+        Refusal::Scope(scopes) => {
+            let parameters = format!(", error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "));
+            (403, "the access token does not reach that far", Some(bearer(&parameters)), "scope")
+        }
+        Refusal::Forbidden => (403, "this is not allowed to you", None, "forbidden"),
+    };
+    let mut answer = problem(status, detail);
+    if let Some(challenge) = challenge {
+        insert(&mut answer, header::WWW_AUTHENTICATE, &challenge);
+    }
+    if let Refusal::Method(methods) = refusal {
+        insert(&mut answer, header::ALLOW, &methods.join(", "));
+    }
+    Refused { answer, reason }
+}
+
+/// The answer to a request target that could be read in two ways.
+#[must_use]
+pub fn bad_target(fault: TargetFault) -> Refused {
+    Refused { answer: problem(400, &fault.to_string()), reason: fault.code() }
+}
+
+/// The answer to a head that is malformed, ambiguous or too long; the connection closes after it.
+#[must_use]
+pub fn bad_head(fault: HeadFault) -> Refused {
+    let mut answer = problem(fault.status(), &fault.to_string());
+    if fault == HeadFault::Method {
+        insert(&mut answer, header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    Refused { answer, reason: fault.code() }
+}
+
+/// An RFC 9457 problem without a type of its own.
+#[must_use]
+pub fn problem(status: u16, detail: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    with_body(status, "application/problem+json", &body)
+}
+
+/// A new pair (RFC 6749 §5.1).
+#[must_use]
+pub fn token_pair(pair: &TokenPair) -> Answer {
+    let mut body = json!({
+        "access_token": pair.access_token,
+        "token_type": "Bearer",
+        "expires_in": pair.expires_in,
+        "refresh_token": pair.refresh_token.as_str(),
+    });
+    if let Some(scope) = &pair.scope {
+        body["scope"] = json!(scope);
+    }
+    with_body(StatusCode::OK, "application/json", &body)
+}
+
+/// Done, and there is nothing to tell.
+#[must_use]
+pub fn done() -> Answer {
+    with_body(StatusCode::OK, "application/json", &json!({}))
+}
+
+/// A document that anyone may keep for a while.
+#[must_use]
+pub fn public_document(body: &Value) -> Answer {
+    let mut answer = with_body(StatusCode::OK, "application/json", body);
+    insert(&mut answer, header::CACHE_CONTROL, "public, max-age=300");
+    answer.headers_mut().remove(header::PRAGMA);
+    answer
+}
+
+/// What is wrong with a request to a token endpoint (RFC 6749 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    Malformed(&'static str),
+    ContentType,
+    TooLarge,
+    Slow,
+    Method,
+    GrantType,
+    Client { basic: bool },
+}
+
+/// The answer to a bad request to a token endpoint.
+#[must_use]
+pub fn bad_request(fault: BadRequest) -> Answer {
+    match fault {
+        BadRequest::Malformed(description) => oauth_error(400, "invalid_request", description),
+        BadRequest::ContentType => oauth_error(
+            415,
+            "invalid_request",
+            "the body must be application/x-www-form-urlencoded or application/json",
+        ),
+        BadRequest::TooLarge => oauth_error(413, "invalid_request", "the body is too large"),
+        BadRequest::Slow => oauth_error(408, "invalid_request", "the body did not arrive in time"),
+        BadRequest::Method => {
+            let mut answer = oauth_error(405, "invalid_request", "only POST is answered here");
+            insert(&mut answer, header::ALLOW, "POST");
+            answer
+        }
+        BadRequest::GrantType => oauth_error(400, "unsupported_grant_type", "this grant type is not offered here"),
+        BadRequest::Client { basic } => {
+            let mut answer = oauth_error(401, "invalid_client", "the client is not known or has no secret");
+            if basic {
+                insert(&mut answer, header::WWW_AUTHENTICATE, "Basic realm=\"sidegate\"");
+            }
+            answer
+        }
+    }
+}
+
+/// The answer to a login that gave no session.
+#[must_use]
+pub fn login_error(error: &LoginError) -> Answer {
+    match error {
+        LoginError::Refused => oauth_error(400, "invalid_grant", "the user name or the password is wrong"),
+        LoginError::Busy => unavailable("too many logins at once"),
+        LoginError::Unavailable(_) => unavailable("logins are not possible at the moment"),
+        LoginError::Internal => oauth_error(500, "server_error", "the login failed"),
+    }
+}
+
+/// The answer to a refresh that gave no pair.
+#[must_use]
+pub fn refresh_error(error: &RefreshError) -> Answer {
+    match error {
+        RefreshError::InvalidGrant(_) => oauth_error(400, "invalid_grant", "the refresh token is not valid"),
+        RefreshError::AlreadyRotated => oauth_error(400, "invalid_grant", "the refresh token was already rotated"),
+        RefreshError::Unavailable(_) | RefreshError::SecretNotHere => {
+            unavailable("refreshing is not possible at the moment")
+        }
+        RefreshError::Internal => oauth_error(500, "server_error", "the refresh failed"),
+    }
+}
+
+/// The answer to a logout that is not certain (RFC 7009 §2.2.1).
+#[must_use]
+pub fn logout_error(error: &LogoutError) -> Answer {
+    unavailable(match error {
+        LogoutError::NotStored(_) => "ended here at once, and everywhere as soon as the session store answers",
+        LogoutError::Unavailable(_) | LogoutError::SecretNotHere => "nothing was ended: try again",
+    })
+}
+
+/// Seconds after which a client may try again what was not possible.
+const RETRY_AFTER: &str = "2";
+
+fn unavailable(description: &str) -> Answer {
+    let mut answer = oauth_error(503, "temporarily_unavailable", description);
+    insert(&mut answer, header::RETRY_AFTER, RETRY_AFTER);
+    answer
+}
+
+fn oauth_error(status: u16, error: &str, description: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_body(status, "application/json", &json!({ "error": error, "error_description": description }))
+}
+
+/// Every answer of ours is about one client at one moment, so none may be kept (RFC 6749 §5.1).
+fn with_body(status: StatusCode, content_type: &'static str, body: &Value) -> Answer {
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = status;
+    insert(&mut answer, header::CONTENT_TYPE, content_type);
+    insert(&mut answer, header::CACHE_CONTROL, "no-store");
+    insert(&mut answer, header::PRAGMA, "no-cache");
+    answer
+}
+
+/// Our values are ASCII by construction; one that is not (a scope from the configuration) is left out.
+fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// The bytes of an answer for a connection on which no request could be read; closes it.
+#[must_use]
+pub fn on_the_wire(answer: &Answer) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status()).into_bytes();
+    for (name, value) in answer.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", answer.body().len()).as_bytes());
+    bytes.extend_from_slice(answer.body());
+    bytes
+}

@@ -1,0 +1,40 @@
+//! What one request carries from phase to phase.
+
+use crate::clock::Stopwatch;
+use crate::domain::decision::Permit;
+use crate::domain::target::Target;
+
+/// Filled as the request goes; read at its end for the access line.
+#[derive(Debug)]
+pub struct RequestContext {
+    pub started: Stopwatch,
+    pub target: Option<Target>,
+    /// Without it nothing is forwarded.
+    pub permit: Option<Permit>,
+    /// `permit`, `endpoint` or `refuse`.
+    pub decision: &'static str,
+    /// The word of the endpoint, of the refusal, or of the upstream's failure.
+    pub reason: &'static str,
+    /// Time until the upstream's first byte, in whole milliseconds.
+    pub upstream_millis: Option<u64>,
+}
+
+impl RequestContext {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            started: Stopwatch::start(),
+            target: None,
+            permit: None,
+            decision: "refuse",
+            reason: "",
+            upstream_millis: None,
+        }
+    }
+}
+
+impl Default for RequestContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}

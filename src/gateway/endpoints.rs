@@ -1,0 +1,309 @@
+//! Our own endpoints: an `http` request in, an answer out. Nothing here knows what server they run in.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::authority::{Authority, LoginRequest, RefreshRequest};
+use crate::clock::Stopwatch;
+use crate::config::checked::Endpoints;
+use crate::domain::decision::{Credential, CredentialFault, FieldFault, Refusal};
+use crate::domain::refresh_token::IdempotencyKey;
+use crate::domain::session::Origin;
+use crate::domain::strict_json;
+use crate::domain::user::Password;
+
+use super::answer::{self, Answer, BadRequest};
+
+/// Where the verifying keys are published (RFC 7517 §5).
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// One of our endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Login,
+    Refresh,
+    Logout,
+    LogoutAll,
+    Keys,
+}
+
+impl Endpoint {
+    /// Which endpoint a canonical path is, if any. A trailing slash is another path.
+    #[must_use]
+    pub fn of(path: &str, endpoints: &Endpoints) -> Option<Self> {
+        let is = |configured: &Option<String>| configured.as_deref() == Some(path);
+        if is(&endpoints.login) {
+            Some(Self::Login)
+        } else if is(&endpoints.refresh) {
+            Some(Self::Refresh)
+        } else if is(&endpoints.logout) {
+            Some(Self::Logout)
+        } else if is(&endpoints.logout_all) {
+            Some(Self::LogoutAll)
+        } else {
+            (path == JWKS_PATH).then_some(Self::Keys)
+        }
+    }
+
+    /// A short word for logs and metric labels.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+/// A request to one of our endpoints, its body read.
+#[derive(Debug)]
+pub struct EndpointRequest {
+    pub method: Method,
+    pub query: Option<String>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub from: Origin,
+    pub arrived: Stopwatch,
+    /// What its `Authorization` field proves.
+    pub credential: Credential,
+}
+
+/// Answers a request. To be run to its end even if the client has gone: a rotation must not stop half-way.
+pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: EndpointRequest) -> Answer {
+    let answered = match endpoint {
+        Endpoint::Keys => return keys(&authority, &request.method),
+        Endpoint::LogoutAll => return logout_all(&authority, &request).await,
+        Endpoint::Login => login(&authority, &request).await,
+        Endpoint::Refresh => refresh(&authority, &request).await,
+        Endpoint::Logout => logout(&authority, &request).await,
+    };
+    answered.unwrap_or_else(answer::bad_request)
+}
+
+fn keys(authority: &Authority, method: &Method) -> Answer {
+    if method != Method::GET && method != Method::HEAD {
+        return answer::refusal(&Refusal::Method(vec!["GET".into(), "HEAD".into()]), authority.realm()).answer;
+    }
+    answer::public_document(&json!({ "keys": authority.published_keys() }))
+}
+
+async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {
+    let fields = Fields::read(request)?;
+    fields.grant_type("password")?;
+    fields.client(request, authority.client_id())?;
+    let name = fields.get("username").ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
+    let password = fields.get("password").ok_or(BadRequest::Malformed("password is missing"))?;
+    if password.len() > Password::MAX_BYTES {
+        return Err(BadRequest::Malformed("the password is too long"));
+    }
+    let password = Password::new(password.to_owned());
+    let login = LoginRequest { name, password, from: request.from.clone() };
+    Ok(match authority.login(login).await {
+        Ok(pair) => answer::token_pair(&pair),
+        Err(error) => answer::login_error(&error),
+    })
+}
+
+async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {
+    let fields = Fields::read(request)?;
+    fields.grant_type("refresh_token")?;
+    let client_id = fields.client(request, authority.client_id())?;
+    let token = fields.get("refresh_token").ok_or(BadRequest::Malformed("refresh_token is missing"))?;
+    let refresh = RefreshRequest {
+        token: Zeroizing::new(token.to_owned()),
+        client_id,
+        key: idempotency_key(&request.headers)?,
+        from: request.from.clone(),
+        arrived: request.arrived,
+    };
+    Ok(match authority.refresh(&refresh).await {
+        Ok(pair) => answer::token_pair(&pair),
+        Err(error) => answer::refresh_error(&error),
+    })
+}
+
+/// Ends the session of the refresh token in the body (`refresh_token`, or `token` as in RFC 7009 §2.1), or else of the
+/// access token in the `Authorization` field.
+async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {
+    let fields = Fields::read(request)?;
+    let ended = match (fields.get("refresh_token").or_else(|| fields.get("token")), &request.credential) {
+        (Some(token), _) => authority.logout(token).await,
+        (None, Credential::Good(identity)) => authority.end_session(identity.session).await,
+        // An access token that is no longer good has nothing left to end.
+        (None, Credential::Bad(CredentialFault::Token(_))) => Ok(()),
+        (None, Credential::Bad(CredentialFault::Field(FieldFault::OtherScheme)) | Credential::Nothing) => {
+            return Err(BadRequest::Malformed("refresh_token is missing"));
+        }
+        (None, Credential::Bad(CredentialFault::Field(_))) => {
+            return Err(BadRequest::Malformed("the Authorization field is malformed"));
+        }
+    };
+    Ok(match ended {
+        Ok(()) => answer::done(),
+        Err(error) => answer::logout_error(&error),
+    })
+}
+
+async fn logout_all(authority: &Authority, request: &EndpointRequest) -> Answer {
+    if request.method != Method::POST {
+        return answer::bad_request(BadRequest::Method);
+    }
+    let refused = match &request.credential {
+        Credential::Good(identity) => {
+            return match authority.logout_all(identity).await {
+                Ok(()) => answer::done(),
+                Err(error) => answer::logout_error(&error),
+            };
+        }
+        Credential::Bad(fault) => Refusal::BadCredential(*fault),
+        Credential::Nothing => Refusal::NoToken,
+    };
+    answer::refusal(&refused, authority.realm()).answer
+}
+
+/// One header line of 16 to 255 visible characters, or none.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, BadRequest> {
+    let mut lines = headers.get_all("idempotency-key").iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    let key = line.to_str().ok().and_then(IdempotencyKey::parse);
+    match (key, lines.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        _ => Err(BadRequest::Malformed("Idempotency-Key must be one line of 16 to 255 visible characters")),
+    }
+}
+
+/// The fields of a body, form or JSON. Unknown ones are ignored, an empty one is absent, a repeated one is an error
+/// (RFC 6749 §3.2).
+struct Fields(Vec<(String, Zeroizing<String>)>);
+
+impl Fields {
+    fn read(request: &EndpointRequest) -> Result<Self, BadRequest> {
+        if request.method != Method::POST {
+            return Err(BadRequest::Method);
+        }
+        refuse_secrets_in_query(request.query.as_deref())?;
+        if request.body.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        if request.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(BadRequest::ContentType);
+        }
+        let mut types = request.headers.get_all(header::CONTENT_TYPE).iter();
+        let media_type = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if types.next().is_some() {
+            return Err(BadRequest::ContentType);
+        }
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Self::from_form(&request.body)
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Self::from_json(&request.body)
+        } else {
+            Err(BadRequest::ContentType)
+        }
+    }
+
+    fn from_form(body: &[u8]) -> Result<Self, BadRequest> {
+        let text = std::str::from_utf8(body).map_err(|_| BadRequest::Malformed("the body is not UTF-8"))?;
+        let mut fields: Vec<(String, Zeroizing<String>)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(BadRequest::Malformed("a field is repeated"));
+            }
+            fields.push((name.into_owned(), Zeroizing::new(value.into_owned())));
+        }
+        Ok(Self(fields))
+    }
+
+    fn from_json(body: &[u8]) -> Result<Self, BadRequest> {
+        let malformed = BadRequest::Malformed("the body must be one JSON object without repeated members");
+        let members = strict_json::object(body).map_err(|_| malformed)?;
+        let mut fields = Vec::new();
+        for (name, value) in members {
+            let known = matches!(
+                name.as_str(),
+                "username" | "password" | "refresh_token" | "token" | "grant_type" | "client_id" | "client_secret"
+            );
+            match value {
+                Value::String(text) => fields.push((name, Zeroizing::new(text))),
+                Value::Null => {}
+                _ if known => return Err(BadRequest::Malformed("a field must be a string")),
+                _ => {}
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    fn grant_type(&self, expected: &str) -> Result<(), BadRequest> {
+        if self.get("grant_type").is_none_or(|grant| grant == expected) { Ok(()) } else { Err(BadRequest::GrantType) }
+    }
+
+    /// The client that named itself. Ours is a public client (RFC 6749 §2.1): it has a name and no secret.
+    fn client(&self, request: &EndpointRequest, client_id: &str) -> Result<Option<String>, BadRequest> {
+        let in_body = self.get("client_id");
+        if self.get("client_secret").is_some() {
+            return Err(BadRequest::Client { basic: false });
+        }
+        let Some((name, secret)) = basic_credentials(&request.headers)? else {
+            return Ok(in_body.map(str::to_owned));
+        };
+        if in_body.is_some_and(|in_body| in_body != name) {
+            return Err(BadRequest::Malformed("two different clients are named"));
+        }
+        if name != client_id || !secret.is_empty() {
+            return Err(BadRequest::Client { basic: true });
+        }
+        Ok(Some(name))
+    }
+}
+
+/// RFC 6749 §2.3.1: Basic, with both parts form-encoded before base64.
+fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Zeroizing<String>)>, BadRequest> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    let malformed = BadRequest::Malformed("the Authorization field is malformed");
+    if lines.next().is_some() {
+        return Err(malformed);
+    }
+    let value = line.to_str().map_err(|_| malformed)?;
+    let Some((scheme, encoded)) = value.split_once(' ') else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| malformed)?);
+    let text = std::str::from_utf8(&decoded).map_err(|_| malformed)?;
+    let (name, secret) = text.split_once(':').ok_or(malformed)?;
+    Ok(Some((form_decode(name), Zeroizing::new(form_decode(secret)))))
+}
+
+fn form_decode(text: &str) -> String {
+    let pair = format!("x={text}");
+    form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// Queries end up in logs and histories: a secret there is refused, not used (RFC 9700 §4.3.2).
+fn refuse_secrets_in_query(query: Option<&str>) -> Result<(), BadRequest> {
+    const SECRETS: [&str; 5] = ["refresh_token", "access_token", "token", "password", "client_secret"];
+    let query = query.unwrap_or_default();
+    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| SECRETS.contains(&name.as_ref())) {
+        return Err(BadRequest::Malformed("secrets are not read from the query"));
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The accept loop, and the head of every request.
+//!
+//! Around Pingora's proxy rather than in Pingora's server, so that errors reach `main`, a stop ends as soon as nothing is
+//! in flight, and the head is read here: under one deadline and one size, every byte checked, before Pingora parses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::listener::Listener;
+use pingora::proxy::HttpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::config::checked::Limits;
+use crate::domain::head::{self, HeadFault, HeadLimits};
+use crate::lifecycle::Phase;
+use crate::telemetry::Metrics;
+
+use super::Gateway;
+use super::answer::{self, Answer};
+
+/// What every connection of a listener shares.
+pub struct Shared {
+    pub proxy: Arc<HttpProxy<Gateway>>,
+    pub limits: Limits,
+    pub slots: Arc<Semaphore>,
+    pub metrics: Arc<Metrics>,
+    pub phase: watch::Receiver<Phase>,
+    /// What Pingora asks to learn of a stop; always false, as this loop does the asking.
+    pub never: watch::Receiver<bool>,
+}
+
+/// Accepts until [`Phase::Stopping`], then waits for the connections that are left. Cancel it to cut those off.
+pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
+    let listener = Listener::from(listener);
+    let mut connections = JoinSet::new();
+    let mut phase = shared.phase.clone();
+    loop {
+        let mut stream = tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: room comes when a connection ends.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() else {
+            shared.metrics.connections_refused.inc();
+            continue;
+        };
+        // Answers are small and must not wait for more.
+        let _ = stream.set_nodelay();
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            shared.metrics.connections.inc();
+            connection(Box::new(stream), &shared).await;
+            shared.metrics.connections.dec();
+            drop(slot);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(mut stream: Stream, shared: &Shared) {
+    for served in 0..shared.limits.requests_per_connection {
+        let head = match read_head(&mut stream, shared, served == 0).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(refused) => return close_with(stream, refused, shared).await,
+        };
+        let mut session = ServerSession::new_http1(stream);
+        let last = served + 1 == shared.limits.requests_per_connection;
+        session.set_keepalive((!last).then_some(shared.limits.keep_alive.as_secs().max(1)));
+        if let ServerSession::H1(session) = &mut session {
+            session.set_pipelined_prefix(head);
+        }
+        match shared.proxy.process_new_http(session, &shared.never).await {
+            Some(reused) => stream = reused.consume().0,
+            None => return,
+        }
+    }
+}
+
+/// A request that was refused before Pingora saw it.
+struct HeadRefusal {
+    answer: Answer,
+    reason: &'static str,
+}
+
+impl From<HeadFault> for HeadRefusal {
+    fn from(fault: HeadFault) -> Self {
+        let refused = answer::bad_head(fault);
+        Self { answer: refused.answer, reason: refused.reason }
+    }
+}
+
+/// Reads up to the end of a head, and whatever came with it. `None`: the client closed, was idle for too long, or the
+/// process is stopping; nothing is owed an answer then.
+async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<Option<BytesMut>, HeadRefusal> {
+    let limits = HeadLimits { request_line: shared.limits.request_line, headers: shared.limits.headers };
+    let mut buffer = BytesMut::with_capacity(2048);
+    let mut phase = shared.phase.clone();
+    let idle = if first { shared.limits.header_timeout } else { shared.limits.keep_alive };
+    tokio::select! {
+        biased;
+        read = tokio::time::timeout(idle, stream.read_buf(&mut buffer)) => {
+            if !matches!(read, Ok(Ok(1..))) {
+                return Ok(None);
+            }
+        }
+        _ = phase.wait_for(|phase| *phase == Phase::Stopping) => return Ok(None),
+    }
+    let rest = async {
+        let mut seen = 0;
+        loop {
+            if let Some(end) = head::find_end(&buffer, seen, limits)? {
+                head::check(&buffer[..end])?;
+                return Ok::<_, HeadFault>(Some(()));
+            }
+            seen = buffer.len();
+            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+                return Ok(None);
+            }
+        }
+    };
+    let Ok(read) = tokio::time::timeout(shared.limits.header_timeout, rest).await else {
+        let answer = answer::problem(408, "the request did not arrive in time");
+        return Err(HeadRefusal { answer, reason: "head_slow" });
+    };
+    Ok(read?.map(|()| buffer))
+}
+
+/// Answers and closes, leaving the client a moment to read before what it still sends resets the connection.
+async fn close_with(mut stream: Stream, refused: HeadRefusal, shared: &Shared) {
+    shared.metrics.requests.count(refused.reason);
+    let client = stream.get_socket_digest().and_then(|digest| digest.peer_addr().map(ToString::to_string));
+    tracing::info!(
+        target: "sidegate::access",
+        status = refused.answer.status().as_u16(),
+        decision = "refuse",
+        reason = refused.reason,
+        client,
+    );
+    let goodbye = async {
+        stream.write_all(&answer::on_the_wire(&refused.answer)).await?;
+        stream.flush().await?;
+        AsyncWriteExt::shutdown(&mut stream).await?;
+        let mut rest = [0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A client that hangs up first has had all it wanted.
+    let _ = tokio::time::timeout(LINGER, goodbye).await;
+}
+
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,59 @@
+//! Where a permitted request goes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::config::checked::{Limits, Upstream};
+
+/// Every upstream by name, with the timeouts of a connection to it.
+#[derive(Debug)]
+pub struct Upstreams {
+    by_name: BTreeMap<String, Upstream>,
+    /// Longest wait for the upstream to take more of a request.
+    write_timeout: Duration,
+    stream_idle: Duration,
+}
+
+impl Upstreams {
+    #[must_use]
+    pub fn new(by_name: BTreeMap<String, Upstream>, limits: &Limits) -> Self {
+        Self { by_name, write_timeout: limits.body_idle_timeout, stream_idle: limits.stream_idle }
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Upstream> {
+        self.by_name.get(name)
+    }
+
+    /// A peer with every timeout set. `long_lived`: the answer may be silent for long (WebSocket, event stream).
+    ///
+    /// # Errors
+    /// If the name is unknown or its host has no address.
+    pub async fn peer(&self, name: &str, long_lived: bool) -> Result<HttpPeer> {
+        let upstream = self
+            .get(name)
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a route names an upstream that does not exist"))?;
+        let address = resolve(&upstream.host, upstream.port).await?;
+        let mut peer = HttpPeer::new(address, false, String::new());
+        peer.options.connection_timeout = Some(upstream.connect_timeout);
+        peer.options.total_connection_timeout = Some(upstream.connect_timeout);
+        peer.options.read_timeout = Some(if long_lived { self.stream_idle } else { upstream.response_timeout });
+        peer.options.write_timeout = Some(self.write_timeout);
+        peer.options.idle_timeout = Some(upstream.keep_alive);
+        Ok(peer)
+    }
+}
+
+/// An address literal costs nothing; a name is looked up off the async threads.
+async fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
+    if let Ok(address) = host.parse() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    let no_address = || Error::explain(ErrorType::ConnectNoRoute, "the upstream's host has no address").into_up();
+    let mut addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| no_address())?;
+    addresses.next().ok_or_else(no_address)
+}

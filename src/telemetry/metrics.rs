@@ -1,0 +1,111 @@
+//! What `/metrics` shows. Labels are words of this program, never text from a request or a token.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Every metric of one replica. Names and units follow the Prometheus conventions.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests by decision: `permit`, `endpoint`, or the word of the refusal.
+    pub requests: Outcomes,
+    /// From the first byte of a request to the last of its answer, by who answered.
+    pub request_seconds: Histogram,
+    /// Requests that the upstream did not answer, by what happened.
+    pub upstream_failures: Outcomes,
+    pub logins: Outcomes,
+    pub refreshes: Outcomes,
+    /// Refreshes that were answered again.
+    pub repeats: Counter,
+    pub logouts: Outcomes,
+    pub feed_failures: Counter,
+    pub connections: Gauge,
+    pub connections_refused: Counter,
+    /// Set when the metrics are read.
+    pub revocations: Gauge,
+    pub verified_tokens: Gauge,
+    pub feed_age_milliseconds: Gauge,
+    pub ready: Gauge,
+}
+
+/// A counter with one label, `outcome`.
+#[derive(Clone, Debug, Default)]
+pub struct Outcomes(Family<Outcome, Counter>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl Outcomes {
+    pub fn count(&self, outcome: &'static str) {
+        self.0.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("sidegate");
+        let outcomes = |registry: &mut Registry, name: &str, help: &str| {
+            let outcomes = Outcomes::default();
+            registry.register(name, help, outcomes.0.clone());
+            outcomes
+        };
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let gauge = |registry: &mut Registry, name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let requests = outcomes(&mut registry, "requests", "Requests by what was decided");
+        let request_seconds =
+            Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0]);
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to the end of its answer",
+            Unit::Seconds,
+            request_seconds.clone(),
+        );
+        Self {
+            requests,
+            request_seconds,
+            upstream_failures: outcomes(&mut registry, "upstream_failures", "Requests the upstream did not answer"),
+            logins: outcomes(&mut registry, "logins", "Logins by outcome"),
+            refreshes: outcomes(&mut registry, "refreshes", "Refreshes by outcome"),
+            repeats: counter(&mut registry, "refresh_repeats", "Refreshes answered again with the same token"),
+            logouts: outcomes(&mut registry, "logouts", "Logouts by outcome"),
+            feed_failures: counter(&mut registry, "feed_failures", "Reads of the revocations that failed"),
+            connections: gauge(&mut registry, "connections", "Open client connections"),
+            connections_refused: counter(&mut registry, "connections_refused", "Client connections over the limit"),
+            revocations: gauge(&mut registry, "revocations", "Live revocations held in memory"),
+            verified_tokens: gauge(&mut registry, "verified_tokens", "Access tokens in the cache of verified ones"),
+            feed_age_milliseconds: gauge(
+                &mut registry,
+                "feed_age_milliseconds",
+                "Time since the store last told its revocations",
+            ),
+            ready: gauge(&mut registry, "ready", "1 if the replica is ready"),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// The OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
