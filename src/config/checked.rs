@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::network::Network;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
 use crate::domain::rotation::RotationPolicy;
@@ -35,6 +36,8 @@ pub struct Config {
     pub identity: IdentityHeaders,
     pub routes: RouteTable,
     pub log: Log,
+    /// What works and is probably not meant, or weakens security; to be logged at each start.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +51,6 @@ pub struct Server {
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.
     pub drain_timeout: Duration,
-}
-
-/// An address prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    pub address: std::net::IpAddr,
-    pub prefix: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,93 @@
+//! From the file's keys to checked values: one function for each section, then the rules between sections.
+
+mod endpoint;
+mod identity;
+mod login;
+mod route;
+mod server;
+mod store;
+mod token;
+
+use super::checked::{Config, Log, LogFormat, LogLevel};
+use super::document::Document;
+
+/// `None` if anything was noted that leaves a value unknown.
+pub(super) fn config(document: &Document<'_>) -> Option<Config> {
+    let realm = realm(document);
+    let server = server::server(document);
+    let health = server::health(document, server.as_ref());
+    let upstreams = server::upstreams(document, server.as_ref());
+    let limits = server::limits(document);
+    let store = store::store(document);
+    let poll_interval = store::poll_interval(document, store.as_ref());
+    let key = token::key(document);
+    let access_token = token::access_token(document);
+    let session = token::session(document);
+    token::lifetimes(document, access_token.as_ref(), session.as_ref());
+    let rotation = token::rotation(document);
+    let verified_cache = document.section("verification").size("cache");
+    let login = login::login(document);
+    let endpoints = endpoint::endpoints(document, login.as_ref());
+    let identity = identity::headers(document);
+    let routes = route::table(document);
+    if let (Some(endpoints), Some(routes)) = (&endpoints, &routes) {
+        endpoint::warn_of_shadowed_routes(document, endpoints, routes);
+    }
+    let log = log(document);
+    Some(Config {
+        realm: realm?,
+        server: server?,
+        health: health?,
+        upstreams: upstreams?,
+        limits: limits?,
+        store: store?,
+        key: key?,
+        access_token: access_token?,
+        session: session?,
+        rotation: rotation?,
+        poll_interval: poll_interval?,
+        verified_cache: verified_cache?,
+        login: login?,
+        endpoints: endpoints?,
+        identity: identity?,
+        routes: routes?,
+        log: log?,
+        warnings: Vec::new(),
+    })
+}
+
+fn realm(document: &Document<'_>) -> Option<String> {
+    let entry = document.section("").entry("realm")?;
+    let realm = entry.text()?;
+    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    let fits = realm.len() <= 63 && realm.bytes().all(inner) && !realm.is_empty() && !realm.starts_with(['_', '-']);
+    if !fits {
+        entry.refuse(
+            "not a realm's name",
+            "write one word of a-z, 0-9, `_` and `-`, starting with a letter or digit, 63 characters at most",
+        );
+    }
+    fits.then_some(realm)
+}
+
+fn log(document: &Document<'_>) -> Option<Log> {
+    let section = document.section("log");
+    let level = section.choice("level", |word| match word {
+        "error" => Some(LogLevel::Error),
+        "warn" => Some(LogLevel::Warn),
+        "info" => Some(LogLevel::Info),
+        "debug" => Some(LogLevel::Debug),
+        "trace" => Some(LogLevel::Trace),
+        _ => None,
+    });
+    let format = section.choice("format", |word| match word {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    });
+    let access = section.flag("access");
+    Some(Log { level: level?, format: format?, access: access? })
+}
+
+/// The upstream of everything that no route sends elsewhere.
+const DEFAULT_UPSTREAM: &str = "default";

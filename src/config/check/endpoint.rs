@@ -1,0 +1,84 @@
+//! `[endpoint]`: paths that never reach the upstream.
+
+use crate::config::checked::{Endpoints, Login};
+use crate::config::document::{Document, Entry};
+use crate::domain::route::{AuthMode, Match, Route, RoutePath, RouteTable};
+use crate::domain::target::Target;
+
+pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Option<Endpoints> {
+    let section = document.section("endpoint");
+    let mut taken: Vec<(String, String)> = Vec::new();
+    let mut path = |name: &str| {
+        let entry = section.entry(name)?;
+        let path = endpoint_path(&entry)?;
+        if let Some(path) = &path {
+            if let Some((other, _)) = taken.iter().find(|(_, taken)| taken == path) {
+                entry.refuse(format!("endpoint.{other} has the same path"), "give each endpoint a path of its own");
+            }
+            taken.push((name.to_owned(), path.clone()));
+        }
+        Some(path)
+    };
+    let (login_path, refresh, logout, logout_all) =
+        (path("login"), path("refresh"), path("logout"), path("logout_all"));
+    let no_login = matches!(login, Some(Login::None));
+    if no_login && section.has("login") && matches!(login_path, Some(Some(_))) {
+        document.warn("endpoint.login: not served, since login.provider is \"none\"");
+    }
+    Some(Endpoints {
+        login: login_path?.filter(|_| !no_login),
+        refresh: refresh?,
+        logout: logout?,
+        logout_all: logout_all?,
+    })
+}
+
+/// `None` inside: off. The path in its one spelling, as [`Target`] has it: endpoints are found by comparing text.
+fn endpoint_path(entry: &Entry<'_>) -> Option<Option<String>> {
+    let text = entry.text()?;
+    if text.is_empty() {
+        return Some(None);
+    }
+    let hint = "write a path such as /login, or \"\" to turn it off";
+    match Target::parse(text.as_bytes()) {
+        Err(fault) => entry.refuse(fault.to_string(), hint),
+        Ok(target) if target.query().is_some() => entry.refuse("the path has a query", hint),
+        Ok(target) if target.segments().is_empty() => entry.refuse("the root cannot be an endpoint", hint),
+        Ok(_) if text.ends_with('/') => entry.refuse("the path ends with a slash", hint),
+        Ok(target) if target.path() != text => {
+            entry.refuse("the path has characters that need no percent-encoding", format!("write {}", target.path()));
+        }
+        Ok(target) if target.path() == JWKS => {
+            entry.refuse("the public keys are served there", "choose another path");
+        }
+        Ok(_) => return Some(Some(text)),
+    }
+    None
+}
+
+/// A rule for exactly an endpoint's path will never see a request.
+pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
+    let Endpoints { login, refresh, logout, logout_all } = endpoints;
+    let named = [("login", login), ("refresh", refresh), ("logout", logout), ("logout_all", logout_all)];
+    let named = named.iter().filter_map(|(name, path)| Some((format!("endpoint.{name}"), path.as_deref()?)));
+    for (name, path) in named.chain([("the list of public keys".to_owned(), JWKS)]) {
+        let Ok(target) = Target::parse(path.as_bytes()) else { continue };
+        for pattern in routes.routes().iter().flat_map(|route| &route.paths) {
+            if is_for_this_path(pattern, &target) {
+                document.warn(format!("route for {pattern}: {path} never gets there, it is {name}"));
+            }
+        }
+    }
+}
+
+/// A wildcard that starts above the path does not count: such a rule is for everything else there.
+fn is_for_this_path(pattern: &RoutePath, target: &Target) -> bool {
+    let text = pattern.to_string();
+    let Ok(exact) = RoutePath::parse(text.strip_suffix("/*").unwrap_or(&text)) else { return false };
+    let route = Route { paths: vec![exact], auth: AuthMode::None, ..Route::fallback("") };
+    RouteTable::build(vec![route], Route::fallback(""))
+        .is_ok_and(|table| matches!(table.find(&http::Method::POST, target), Match::Rule(..)))
+}
+
+/// Where verifiers find the public keys; not configurable.
+const JWKS: &str = "/.well-known/jwks.json";

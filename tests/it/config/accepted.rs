@@ -1,0 +1,157 @@
+//! Files without problems.
+
+use std::time::Duration;
+
+use sidegate::config::checked::{Argon2, LogFormat, LogLevel, Login, Migrate, StoreLocation, UpstreamAuthorization};
+use sidegate::config::{self, Config};
+use sidegate::domain::keys::Algorithm;
+use sidegate::domain::rotation::RotationPolicy;
+
+use super::{accepted, fixtures, refused, root};
+
+#[test]
+fn an_empty_file_means_every_default() {
+    let config = accepted("");
+    assert_eq!(config.realm, "default");
+    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert!(config.server.workers >= 1);
+    assert_eq!(config.server.drain_delay, Duration::from_secs(5));
+    assert_eq!(config.health, "127.0.0.1:9091".parse().unwrap());
+    let upstream = &config.upstreams["default"];
+    assert_eq!((upstream.host.as_str(), upstream.port), ("127.0.0.1", 3000));
+    assert_eq!(upstream.authorization, UpstreamAuthorization::Strip);
+    assert_eq!(config.limits.headers, 64 * 1024);
+    assert_eq!(config.store.location, StoreLocation::Sqlite(fixtures().join("data/sidegate.db")));
+    assert_eq!(config.store.migrate, Migrate::Auto);
+    assert_eq!(config.key.algorithm, Algorithm::Es256);
+    assert_eq!(config.access_token.issuer, "http://127.0.0.1:8080");
+    assert_eq!(config.access_token.ttl, Duration::from_mins(10));
+    assert_eq!(config.rotation, RotationPolicy::default());
+    assert_eq!(config.poll_interval, Duration::from_millis(200));
+    assert_eq!(config.verified_cache, 16 << 20);
+    assert_eq!(config.login, Login::Users { min_length: 12, argon2: Argon2 { memory_kib: 19 * 1024, slots: 2 } });
+    assert_eq!(config.endpoints.logout_all.as_deref(), Some("/auth/logout-all"));
+    assert!(config.identity.strips("x-auth-session"));
+    assert!(config.routes.routes().is_empty());
+    assert_eq!((config.log.level, config.log.format, config.log.access), (LogLevel::Info, LogFormat::Text, true));
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn the_file_in_the_root_says_the_defaults_and_three_routes() {
+    let text = std::fs::read_to_string(root().join("config.toml")).unwrap();
+    let file = accepted(&text);
+    assert_eq!(file.warnings, [""; 0]);
+    assert_eq!(file.routes.routes().len(), 3);
+    let without_routes = text.split_once("[[route]]").unwrap().0;
+    assert_eq!(format!("{:?}", accepted(without_routes)), format!("{:?}", accepted("")));
+}
+
+#[test]
+fn a_file_is_loaded_by_its_path() {
+    let config: Config = config::load(&root().join("config.toml")).unwrap();
+    assert_eq!(config.store.location, StoreLocation::Sqlite("data/sidegate.db".into()));
+    let missing = config::load(&fixtures().join("missing.toml")).unwrap_err().to_string();
+    assert!(missing.contains("missing.toml: 1 problem\n    no such file\n    hint: "), "{missing}");
+}
+
+#[test]
+fn postgres_has_defaults_of_its_own() {
+    let config = accepted("store.url = 'postgres://ann:pw@localhost/sidegate'");
+    assert_eq!((config.store.migrate, config.poll_interval), (Migrate::Check, Duration::from_secs(1)));
+    assert!(!format!("{config:?}").contains("pw@"), "the password is not shown");
+    let told =
+        accepted("store.url = 'postgresql:///x?host=/run/pg'\nstore.migrate = 'auto'\nrevocation.poll_interval = '3s'");
+    assert_eq!((told.store.migrate, told.poll_interval), (Migrate::Auto, Duration::from_secs(3)));
+}
+
+#[test]
+fn another_host_needs_full_verification_or_the_danger_switch() {
+    for local in ["localhost", "127.0.0.9", "[::1]", "%2Frun%2Fpostgresql", ""] {
+        accepted(&format!("store.url = 'postgres://{local}/x'"));
+    }
+    accepted("store.url = 'postgres://db.example/x?sslmode=verify-full'\nstore.ca_file = 'ca.pem'");
+    for url in [
+        "postgres://db.example/x",
+        "postgres://db.example/x?sslmode=require",
+        "postgres://db.example/x?sslmode=verify-ca",
+        "postgres://db.example/x?ssl-mode=disable",
+        "postgres://localhost/x?host=db.example",
+        "postgres://localhost/x?hostaddr=10.0.0.7",
+        "postgres://localhost.example/x",
+    ] {
+        let said = refused(&format!("store.url = '{url}'"));
+        assert!(said.contains("the connection can be read or taken over"), "{url}: {said}");
+        let config = accepted(&format!("store.url = '{url}'\nstore.danger_unverified_tls = true"));
+        assert!(config.warnings[0].starts_with("store.danger_unverified_tls: "), "{url}");
+    }
+}
+
+#[test]
+fn a_store_url_may_come_from_a_file_or_a_variable() {
+    let config = accepted("store.url_file = 'store-url'");
+    assert!(
+        matches!(config.store.location, StoreLocation::Postgres { url, .. } if url == "postgres://ann:pw@localhost/x")
+    );
+    let config = accepted("store.url = 'postgres://ann:${NAME}@localhost/$${x}'");
+    assert!(
+        matches!(config.store.location, StoreLocation::Postgres { url, .. } if url == "postgres://ann:value@localhost/${x}")
+    );
+}
+
+#[test]
+fn no_login_turns_its_endpoint_off() {
+    let config = accepted("login.provider = 'none'");
+    assert_eq!((config.login, config.endpoints.login), (Login::None, None));
+    assert_eq!(config.endpoints.refresh.as_deref(), Some("/refresh"));
+    let told = accepted("login.provider = 'none'\nendpoint.login = '/in'");
+    assert_eq!((told.endpoints.login, told.warnings.len()), (None, 1));
+}
+
+#[test]
+fn an_identity_section_replaces_the_defaults() {
+    let config = accepted("[identity]\nX-Forwarded-User = 'sub'\nTenant = 'https://example.com/tenant'");
+    assert!(config.identity.strips("tenant"));
+    assert!(!config.identity.strips("x-auth-subject"));
+    assert!(!accepted("[identity]").identity.strips("x-auth-subject"));
+}
+
+#[test]
+fn a_route_that_an_endpoint_takes_is_warned_of() {
+    let warnings = |path: &str| accepted(&format!("[[route]]\npath = '{path}'")).warnings;
+    for shadowed in ["/login", "/login/*", "/{page}", "/%6cogin", "/.well-known/jwks.json"] {
+        assert!(!warnings(shadowed).is_empty(), "{shadowed}");
+    }
+    for free in ["/*", "/auth/*", "/login/help", "/{page}/x", "/orders"] {
+        assert_eq!(warnings(free), [""; 0], "{free}");
+    }
+}
+
+#[test]
+fn everybody_as_a_trusted_proxy_is_warned_of() {
+    let config = accepted("server.trusted_proxies = ['10.0.0.0/8', '0.0.0.0/0']");
+    assert_eq!(config.warnings, ["server.trusted_proxies: 0.0.0.0/0 lets every client claim any address"]);
+    assert!(config.server.trusted_proxies[0].contains("::ffff:10.1.2.3".parse().unwrap()));
+}
+
+#[test]
+fn named_upstreams_stand_beside_the_default() {
+    let config = accepted(
+        "[upstream.default]\n[upstream.orders]\nurl = 'http://[::1]:4000/'\nauthorization = 'keep'\n\
+         [[route]]\npath = ['/orders', '/orders/*']\nupstream = 'orders'\nclaims = { tenant = '${NAME}', level = 3 }",
+    );
+    let orders = &config.upstreams["orders"];
+    assert_eq!((orders.host.as_str(), orders.port), ("::1", 4000));
+    assert_eq!(orders.authorization, UpstreamAuthorization::Keep);
+    let route = &config.routes.routes()[0];
+    assert_eq!((route.paths.len(), route.upstream.as_str()), (2, "orders"));
+    assert_eq!(serde_json::to_string(&route.claims).unwrap(), r#"{"level":3,"tenant":"value"}"#);
+    assert_eq!(accepted("upstream.default.url = 'http://app'").upstreams["default"].port, 80);
+}
+
+#[test]
+fn port_0_may_stand_twice() {
+    let config =
+        accepted("server.listen = ['http://127.0.0.1:0', 'http://[::1]:0']\nhealth.listen = 'http://127.0.0.1:0'");
+    assert_eq!(config.server.listen.len(), 2);
+}
