@@ -14,11 +14,11 @@ use crate::admin::{self, Health};
 use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
-use crate::config::checked::{Config, Login, Migrate};
+use crate::config::checked::{Config, Login};
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
 use crate::lifecycle::Phase;
-use crate::store::{self, Store};
+use crate::store::{self, OpenError, Store};
 use crate::telemetry::Metrics;
 
 mod error;
@@ -41,12 +41,26 @@ pub struct Running {
     drain_timeout: Duration,
 }
 
-/// Starts everything: listeners are bound first, so that a port in use is known at once; requests are accepted only when
-/// keys and revocations are loaded.
+/// Starts everything, on the configured store.
 ///
 /// # Errors
 /// [`BootError`], one line each.
 pub async fn start(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Running, BootError> {
+    let opening = store::open(&config.store, &config.realm, SharedClock::clone(&clock));
+    start_on(opening, config, clock, entropy).await
+}
+
+/// Starts everything, on a store that is opened in its turn: listeners are bound first, so that a port in use is known at
+/// once; requests are accepted only when keys and revocations are loaded.
+///
+/// # Errors
+/// [`BootError`], one line each.
+pub async fn start_on(
+    opening: impl Future<Output = Result<Arc<dyn Store>, OpenError>>,
+    config: &Config,
+    clock: SharedClock,
+    entropy: Entropy,
+) -> Result<Running, BootError> {
     jose::install();
     let health_listener = bind(config.health).await?;
     let mut sockets = Vec::new();
@@ -71,7 +85,7 @@ pub async fn start(config: &Config, clock: SharedClock, entropy: Entropy) -> Res
         let _ = axum::serve(health_listener, router).await;
     });
 
-    let store = open_store(config, &clock).await?;
+    let store = opening.await?;
     let authority = Arc::new(authority(config, store, clock, entropy, Arc::clone(&metrics)).await?);
     let cursor = authority.load().await?;
     let _ = health.authority.set(Arc::clone(&authority));
@@ -96,28 +110,23 @@ pub async fn start(config: &Config, clock: SharedClock, entropy: Entropy) -> Res
 }
 
 impl Running {
-    /// Not ready at once; accepts for `drain_delay` more, then nothing new; ends as soon as nothing is in flight, or
-    /// after `drain_timeout`. Says whether everything ended by itself.
-    pub async fn stop(mut self) -> bool {
+    /// Not ready at once; accepts for `drain_delay` more, so that whoever routes here can hear of it; then nothing new.
+    /// Goes on as [`Running::stop`].
+    pub async fn drain(self) -> bool {
         self.phase.send_replace(Phase::Draining);
         tokio::time::sleep(self.drain_delay).await;
+        self.stop().await
+    }
+
+    /// Accepts nothing more; ends as soon as nothing is in flight, or after `drain_timeout`. Says whether everything
+    /// ended by itself.
+    pub async fn stop(mut self) -> bool {
         self.phase.send_replace(Phase::Stopping);
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
         self.background.shutdown().await;
         in_time
     }
-}
-
-/// Opens the store, with its schema as the configuration wants it.
-///
-/// # Errors
-/// [`BootError`].
-pub async fn open_store(config: &Config, clock: &SharedClock) -> Result<Arc<dyn Store>, BootError> {
-    if config.store.migrate == Migrate::Auto {
-        store::migrate(&config.store).await?;
-    }
-    Ok(store::open(&config.store, &config.realm, SharedClock::clone(clock)).await?)
 }
 
 async fn authority(
@@ -136,5 +145,5 @@ async fn authority(
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BootError> {
-    TcpListener::bind(address).await.map_err(|error| BootError::Bind(address, error.kind()))
+    TcpListener::bind(address).await.map_err(|error| BootError::Bind { address, kind: error.kind() })
 }

@@ -10,7 +10,7 @@ use crate::boot::{self, BootError};
 use crate::clock::{Entropy, SharedClock, SystemClock};
 use crate::config;
 use crate::config::checked::Config;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::{demo, telemetry};
 
 mod check;
@@ -105,11 +105,15 @@ async fn migrate(config: &Config) -> Result<ExitCode, Failure> {
 }
 
 /// The store a command works on, as the configuration names it.
-async fn store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
-    let clock = system_clock();
-    let store = boot::open_store(config, &clock).await?;
+async fn joined_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let store = open_store(config).await?;
     store.join(config.access_token.ttl).await?;
     Ok(store)
+}
+
+/// Opens the configured store.
+pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    Ok(store::open(&config.store, &config.realm, system_clock()).await.map_err(BootError::from)?)
 }
 
 pub(crate) fn system_clock() -> SharedClock {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::authority::passwords::Passwords;
 use crate::boot;
-use crate::cli::{Failure, serve_until_signal, start_logging, system_clock};
+use crate::cli::{Failure, open_store, serve_until_signal, start_logging, system_clock};
 use crate::clock::Entropy;
 use crate::config::checked::{Config, Login};
 use crate::domain::session::Subject;
@@ -52,7 +52,7 @@ async fn add_user(config: &Config) -> Result<(), Failure> {
     let (Some(name), Some(subject)) = (UserName::parse(USER), Subject::parse(USER)) else {
         return Err(Failure::Other("the demo user has a bad name".into()));
     };
-    let store = boot::open_store(config, &system_clock()).await?;
+    let store = open_store(config).await?;
     if store.account(&name).await?.is_some() {
         return Ok(());
     }

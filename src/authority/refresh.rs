@@ -112,10 +112,15 @@ impl Authority {
             idle_ttl: self.lifetimes.idle,
             longest_window: self.policy.longest_window(),
         };
+        let mut failure = StoreError::Unavailable("the session kept changing".into());
         for _ in 0..SWAPS {
-            // An answer that was lost may still have been stored: the row will tell.
-            if let Ok(Some(Advanced { session, now })) = self.store.swap(&swap).await {
-                return self.mint(&session, now, successor.expose()).ok_or(RefreshError::Internal);
+            match self.store.swap(&swap).await {
+                Ok(Some(Advanced { session, now })) => {
+                    return self.mint(&session, now, successor.expose()).ok_or(RefreshError::Internal);
+                }
+                Ok(None) => {}
+                // What was not answered may still have been stored: the row will tell.
+                Err(error) => failure = error,
             }
             let row = self.store.session(token.session()).await?;
             match self.verdict(&token, &successor, &swap, request.arrived.elapsed(), row.as_ref()) {
@@ -139,7 +144,7 @@ impl Authority {
                 }
             }
         }
-        Err(RefreshError::Unavailable(StoreError::Unavailable("the session kept changing".into())))
+        Err(RefreshError::Unavailable(failure))
     }
 
     fn verdict(

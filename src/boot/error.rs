@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use crate::authority::keyring::KeyringError;
 use crate::authority::passwords::PasswordsError;
 use crate::domain::secret::Fingerprint;
-use crate::store::StoreError;
+use crate::store::{OpenError, StoreError};
 
 use super::secrets::SecretError;
 
 /// What kept sidegate from starting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BootError {
-    #[error("cannot listen on {0}: {}\n  hint: {}", io::Error::from(*.1), bind_hint(*.1))]
-    Bind(SocketAddr, io::ErrorKind),
+    #[error("cannot listen on {address}: {}\n  hint: {}", io::Error::from(*.kind), bind_hint(*.kind))]
+    Bind { address: SocketAddr, kind: io::ErrorKind },
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
@@ -27,6 +27,8 @@ pub enum BootError {
     NotMigrated,
     #[error("{0}\n  hint: run `sidegate migrate` once to make the first key, or configure the secret it names")]
     Keyring(#[from] KeyringError),
+    #[error("cannot use the store {}: {}", .0.place, .0.error)]
+    Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("login.users.argon2_memory: {0}")]
@@ -34,13 +36,17 @@ pub enum BootError {
 }
 
 impl BootError {
-    /// 78: the configuration is wrong; 69: the store is not available; 71: the system refused the listener.
+    /// 78: the configuration is wrong; 69: the store is not available; 65: it holds
+    /// something else; 71: the system refused the listener.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Bind(..) => 71,
-            Self::Store(StoreError::Unavailable(_)) => 69,
-            Self::Store(StoreError::Corrupt(_)) => 65,
+            Self::Bind { .. } => 71,
+            Self::Store(error) | Self::Open(OpenError { error, .. }) => match error {
+                StoreError::Unavailable(_) => 69,
+                StoreError::Corrupt(_) => 65,
+                StoreError::Schema(_) => 78,
+            },
             _ => 78,
         })
     }

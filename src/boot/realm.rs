@@ -50,7 +50,7 @@ pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
 /// [`BootError`].
 pub async fn migrate(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Arc<dyn Store>, BootError> {
     let secrets = load_secrets(config, entropy)?;
-    store::migrate(&config.store).await?;
+    store::migrate(&config.store.location, config.store.timeout).await?;
     let store = store::open(&config.store, &config.realm, clock).await?;
     found(config, store.as_ref(), &secrets, entropy).await?;
     Ok(store)

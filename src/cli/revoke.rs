@@ -7,7 +7,7 @@ use clap::Args;
 use crate::config::checked::Config;
 use crate::domain::session::{SessionId, Subject};
 
-use super::{Failure, store};
+use super::{Failure, joined_store};
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let store = store(config).await?;
+    let store = joined_store(config).await?;
     if let Some(text) = &arguments.session {
         let id = SessionId::parse(text)
             .ok_or_else(|| Failure::Other(format!("{text:?} is no session id: 32 hexadecimal digits, lower case")))?;

@@ -20,17 +20,19 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode, Failure> {
     serve_until_signal(running).await
 }
 
-/// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
+/// Serves until SIGTERM or Ctrl-C. SIGTERM comes from what also routes requests here, so it drains first; a person at a
+/// terminal does not wait for that. A second signal ends it at once.
 pub(crate) async fn serve_until_signal(running: Running) -> Result<ExitCode, Failure> {
     let signals = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
     let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let terminated = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
     tracing::info!("stopping: not ready any more, finishing what is in flight");
+    let stopping = async { if terminated { running.drain().await } else { running.stop().await } };
     let in_time = tokio::select! {
-        in_time = running.stop() => in_time,
+        in_time = stopping => in_time,
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
     };

@@ -9,7 +9,7 @@ use crate::config::checked::Config;
 use crate::domain::session::{Origin, Subject};
 use crate::domain::time::Timestamp;
 
-use super::{Failure, store};
+use super::{Failure, joined_store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -23,7 +23,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(config: &Config, Command::List { subject }: Command) -> Result<ExitCode, Failure> {
     let parsed = Subject::parse(&subject).ok_or_else(|| Failure::Other(format!("{subject:?} cannot be a subject")))?;
-    let sessions = store(config).await?.sessions_of(&parsed).await?;
+    let sessions = joined_store(config).await?.sessions_of(&parsed).await?;
     println!("{:<32} {:<20} {:<20} {:<20} FROM", "SESSION", "LOGIN", "LAST REFRESH", "ENDS");
     for session in &sessions {
         println!(

@@ -12,7 +12,7 @@ use crate::domain::access_token::REGISTERED;
 use crate::domain::session::Subject;
 use crate::domain::user::{PasswordHash, User, UserName};
 
-use super::{Failure, UserArgument, input, store};
+use super::{Failure, UserArgument, input, joined_store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -52,8 +52,8 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             let subject_text = subject.unwrap_or_else(|| name.as_str().to_owned());
             let subject = Subject::parse(&subject_text)
                 .ok_or_else(|| Failure::Other(format!("{subject_text:?} cannot be a subject")))?;
-            let claims = claims_of(roles, scope, &claims)?;
-            let store = store(config).await?;
+            let claims = claims_of(&roles, scope, &claims)?;
+            let store = joined_store(config).await?;
             let password_hash = new_hash(config, &name).await?;
             let user = User { name, subject, password_hash, disabled: false, claims };
             if !store.add_user(&user).await? {
@@ -66,7 +66,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
         }
         Command::Passwd(user) => {
             let name = name(&user)?;
-            let store = store(config).await?;
+            let store = joined_store(config).await?;
             if store.account(&name).await?.is_none() {
                 return Err(nobody(&name));
             }
@@ -78,14 +78,14 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
         Command::Enable(user) => set_disabled(config, &user, false).await?,
         Command::Remove(user) => {
             let name = name(&user)?;
-            if !store(config).await?.remove_user(&name).await? {
+            if !joined_store(config).await?.remove_user(&name).await? {
                 return Err(nobody(&name));
             }
             println!("removed {name}; all sessions ended");
         }
         Command::List => {
             println!("{:<24} {:<24} {:<9} CLAIMS", "NAME", "SUBJECT", "STATE");
-            for user in store(config).await?.users().await? {
+            for user in joined_store(config).await?.users().await? {
                 let state = if user.disabled { "disabled" } else { "enabled" };
                 println!("{:<24} {:<24} {state:<9} {}", user.name, user.subject, Value::Object(user.claims));
             }
@@ -96,7 +96,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
 
 async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> Result<(), Failure> {
     let name = name(user)?;
-    if !store(config).await?.set_disabled(&name, disabled).await? {
+    if !joined_store(config).await?.set_disabled(&name, disabled).await? {
         return Err(nobody(&name));
     }
     println!("{}", if disabled { format!("disabled {name}; all sessions ended") } else { format!("enabled {name}") });
@@ -131,7 +131,7 @@ async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Fail
     hashed.map_err(|error| Failure::Other(error.to_string()))
 }
 
-fn claims_of(roles: Vec<String>, scope: Option<String>, claims: &[String]) -> Result<Map<String, Value>, Failure> {
+fn claims_of(roles: &[String], scope: Option<String>, claims: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut members = Map::new();
     for claim in claims {
         let (name, text) = claim

@@ -43,7 +43,7 @@ pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     loop {
         let mut stream = tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => break,
+            () = stopping(&mut phase) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => match accepted {
                 Ok(stream) => stream,
@@ -93,6 +93,11 @@ async fn connection(mut stream: Stream, shared: &Shared) {
     }
 }
 
+/// Returns when the process stops, or is gone.
+async fn stopping(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
+}
+
 /// A request that was refused before Pingora saw it.
 struct HeadRefusal {
     answer: Answer,
@@ -120,7 +125,7 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
                 return Ok(None);
             }
         }
-        _ = phase.wait_for(|phase| *phase == Phase::Stopping) => return Ok(None),
+        () = stopping(&mut phase) => return Ok(None),
     }
     let rest = async {
         let mut seen = 0;
