@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
 
 pub mod net;
+pub mod process;
 pub mod raw;
 pub mod upstream;
 pub mod wire;
