@@ -1,3 +1,4 @@
 //! All integration tests, as one binary: linking dominates the build.
 
+mod architecture;
 mod support;
