@@ -163,7 +163,8 @@ impl Process {
     /// # Panics
     /// If it can't be sent.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        // The shell has a `kill` of its own; a slim system may have no other.
+        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "sending {name} to {}", self.id());
     }
 
