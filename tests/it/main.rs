@@ -1,3 +1,7 @@
 //! All integration tests, as one binary: linking dominates the build.
 
+mod architecture;
 mod config;
+mod support;
+mod token_format;
+mod words;

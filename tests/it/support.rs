@@ -1,0 +1,10 @@
+//! What the tests drive sidegate with.
+
+#![expect(unreachable_pub, reason = "a test binary exports nothing; here `pub` tells a module's interface")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
+
+pub mod net;
+pub mod process;
+pub mod raw;
+pub mod upstream;
+pub mod wire;
