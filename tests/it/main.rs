@@ -2,6 +2,7 @@
 
 mod architecture;
 mod config;
+mod flow;
 mod support;
 mod token_format;
 mod words;

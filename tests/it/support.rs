@@ -3,7 +3,10 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing; here `pub` tells a module's interface")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
 
+pub mod client;
+pub mod deployment;
 pub mod net;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod upstream;

@@ -1,0 +1,71 @@
+//! A client as people write them: logs in, calls, refreshes, logs out. Over a plain connection per request, so that
+//! nothing is retried behind the test's back.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::raw::{self, RawRequest, RawResponse, request};
+
+/// A pair of tokens as the wire had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Pair {
+    /// Reads a token answer, and insists on its shape (RFC 6749 §5.1).
+    pub fn read(response: &RawResponse) -> Self {
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let body = response.json();
+        assert_eq!(body["token_type"], "Bearer");
+        assert!(body["expires_in"].is_u64(), "{body}");
+        let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name}: {body}")).to_owned();
+        Self { access: text("access_token"), refresh: text("refresh_token") }
+    }
+}
+
+pub async fn login(gate: SocketAddr, user: &str, password: &str) -> RawResponse {
+    let body = json!({ "username": user, "password": password });
+    raw::exchange(gate, request("POST", "/login").json(&body).bytes()).await
+}
+
+/// Logs in the user of every deployment.
+pub async fn logged_in(gate: SocketAddr) -> Pair {
+    Pair::read(&login(gate, super::deployment::USER, super::deployment::PASSWORD).await)
+}
+
+/// A refresh, with an `Idempotency-Key` or without.
+pub async fn refresh(gate: SocketAddr, token: &str, key: Option<&str>) -> RawResponse {
+    raw::exchange(gate, refresh_request(token, key).bytes()).await
+}
+
+pub fn refresh_request(token: &str, key: Option<&str>) -> RawRequest {
+    let request = request("POST", "/refresh").json(&json!({ "refresh_token": token }));
+    match key {
+        Some(key) => request.header("Idempotency-Key", key),
+        None => request,
+    }
+}
+
+pub async fn logout(gate: SocketAddr, token: &str) -> RawResponse {
+    raw::exchange(gate, request("POST", "/logout").json(&json!({ "refresh_token": token })).bytes()).await
+}
+
+/// `GET` with the access token.
+pub async fn call(gate: SocketAddr, target: &str, access: &str) -> RawResponse {
+    raw::exchange(gate, request("GET", target).bearer(access).bytes()).await
+}
+
+/// Insists on an RFC 6749 §5.2 error, and hands out its code.
+pub fn oauth_error(response: &RawResponse, status: u16) -> String {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    match &response.json()["error"] {
+        Value::String(code) => code.clone(),
+        other => panic!("no error code: {other}"),
+    }
+}

@@ -1,0 +1,128 @@
+//! One deployment: a recording upstream, a store, a secret, and any number of sidegates in front, as real processes or in
+//! this one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sidegate::boot::{self, Running};
+use sidegate::clock::{Entropy, SystemClock};
+use sidegate::config::checked::Config;
+use sidegate::config::{self, Surroundings};
+
+use super::net::free_address;
+use super::postgres::{self, Database};
+use super::process::{Finished, Home, Process};
+use super::upstream::Upstream;
+
+/// Which store a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+/// Everything but the sidegates.
+pub struct Deployment {
+    pub upstream: Upstream,
+    pub home: Home,
+    pub database: Option<Database>,
+    settings: toml::Table,
+}
+
+/// A sidegate process.
+pub struct Replica {
+    pub process: Process,
+    pub gate: SocketAddr,
+    pub health: SocketAddr,
+}
+
+/// The user of every deployment.
+pub const USER: &str = "ann";
+pub const PASSWORD: &str = "correct horse battery";
+
+impl Deployment {
+    /// A deployment with the user [`USER`], who has the role `clerk`. `settings` is TOML that is laid over the defaults.
+    pub async fn new(kind: StoreKind, settings: &str) -> Self {
+        let deployment = Self::without_user(kind, settings).await;
+        deployment.add_user(USER, PASSWORD, &["--role", "clerk"]).await;
+        deployment
+    }
+
+    /// A deployment whose realm is founded, and nothing more.
+    pub async fn without_user(kind: StoreKind, settings: &str) -> Self {
+        let (upstream, home) = (Upstream::start().await, Home::new());
+        let database = if kind == StoreKind::Postgres { Some(postgres::database().await) } else { None };
+        home.write("secret", "2f1d7a9c5be84036a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c8\n");
+        let url = database.as_ref().map_or_else(|| "sqlite:sidegate.db".to_owned(), |database| database.url.clone());
+        let base = format!(
+            "server.drain_delay = \"10ms\"\nupstream.default.url = \"{}\"\nstore.url = \"{url}\"\n\
+             key.secret_files = [\"secret\"]\nlogin.users.argon2_memory = \"64KiB\"\n",
+            upstream.url()
+        );
+        let mut merged: toml::Table = base.parse().expect("the base settings are TOML");
+        merge(&mut merged, settings.parse().expect("the settings are TOML"));
+        let deployment = Self { upstream, home, database, settings: merged };
+        deployment.write_config("config.toml", free_address(), free_address());
+        let migrated = deployment.command(&["migrate"]).await;
+        assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+        deployment
+    }
+
+    pub async fn add_user(&self, name: &str, password: &str, arguments: &[&str]) {
+        let password_file = self.home.write("password", password);
+        let mut command = self.home.command(&[&["users", "add", name], arguments].concat());
+        command.stdin(std::fs::File::open(password_file).expect("the password file opens"));
+        let added = Process::start(&mut command).finish().await;
+        assert_eq!(added.code, Some(0), "{}", added.stderr);
+    }
+
+    /// Runs `sidegate` with these arguments to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Finished {
+        self.home.run(arguments).await
+    }
+
+    /// Starts one more sidegate as a process of its own, and waits until it serves.
+    pub async fn replica(&self) -> Replica {
+        let (gate, health) = (free_address(), free_address());
+        let name = format!("config-{}.toml", gate.port());
+        self.write_config(&name, gate, health);
+        let process = self.home.start(&["--config", &name, "run"]);
+        process.wait_for("health on").await;
+        Replica { process, gate, health }
+    }
+
+    /// Starts one more sidegate in this process.
+    pub async fn in_process(&self) -> Running {
+        boot::start(&self.config(), Arc::new(SystemClock), Entropy).await.expect("sidegate starts")
+    }
+
+    /// The configuration, listening on ports that the system chooses.
+    pub fn config(&self) -> Config {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let text = self.text(any, any);
+        let base = self.home.path("");
+        let surroundings = Surroundings { name: "config.toml", base: &base, variable: &|_| None };
+        config::parse(&text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn write_config(&self, name: &str, gate: SocketAddr, health: SocketAddr) {
+        self.home.write(name, self.text(gate, health));
+    }
+
+    fn text(&self, gate: SocketAddr, health: SocketAddr) -> String {
+        let mut settings = self.settings.clone();
+        let addresses = format!("server.listen = [\"http://{gate}\"]\nhealth.listen = \"http://{health}\"\n");
+        merge(&mut settings, addresses.parse().expect("the addresses are TOML"));
+        settings.to_string()
+    }
+}
+
+/// Lays one table over another; arrays and values are replaced whole.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
