@@ -8,12 +8,11 @@
 mod check;
 pub mod checked;
 mod document;
-mod network;
+pub mod network;
 pub mod problem;
 pub mod reference;
 mod value;
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 pub use checked::Config;
@@ -29,11 +28,8 @@ use document::Document;
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = std::fs::read(path).map_err(|error| {
-        let reason = match error.kind() {
-            ErrorKind::NotFound => "no such file".to_owned(),
-            kind => format!("cannot be read: {kind}"),
-        };
-        Problems::of_file(&name, reason, "name a configuration file; the one of the source's root works as it is")
+        let hint = "name a configuration file; the one in the source's root works as it is";
+        Problems::of_file(&name, value::file_fault(&error), hint)
     })?;
     let text = String::from_utf8(text).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&byte| byte == b'\n').count();

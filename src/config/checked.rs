@@ -92,7 +92,7 @@ pub struct Limits {
     pub body_idle_timeout: Duration,
     /// Idle client connections are closed after this.
     pub keep_alive: Duration,
-    /// Longest silence on WebSockets and event streams.
+    /// Longest silence on WebSocket connections and event streams.
     pub stream_idle: Duration,
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-pub(super) use self::entry::{Entry, in_quotes};
+pub(super) use self::entry::{Entry, Setting, in_quotes};
 use super::problem::{Place, Problem, Problems};
 use super::reference;
 
@@ -35,6 +35,13 @@ pub struct Surroundings<'a> {
     pub base: &'a Path,
     /// An environment variable's value.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Default for Surroundings<'_> {
+    /// No variables, and the current directory.
+    fn default() -> Self {
+        Self { name: "config.toml", base: Path::new(""), variable: &|_| None }
+    }
 }
 
 impl<'d> Document<'d> {
@@ -139,20 +146,18 @@ impl<'d> Section<'d> {
     /// The key's value or its default. Without either, the key is required, and its absence is noted.
     pub(super) fn entry(&self, name: &str) -> Option<Entry<'d>> {
         let Some(key) = self.spec.and_then(|spec| spec.key(name)) else {
-            self.refuse_all(&format!("the reference of keys does not know `{name}`; this is a bug"), "report it");
+            self.refuse_all(format!("the reference of keys does not know `{name}`; this is a bug"), "report it");
             return None;
         };
         let key_path = self.child_path(name);
         if let Some(value) = self.table.and_then(|table| table.get(name)) {
             return Some(Entry::in_file(self.document, key, key_path, value));
         }
-        match DeValue::parse(key.default) {
-            Ok(value) => Some(Entry::by_default(self.document, key, key_path, value.into_inner())),
-            Err(_) => {
-                self.refuse_all(&format!("`{name}` is missing"), &format!("write a {name} for it"));
-                None
-            }
+        if let Ok(value) = DeValue::parse(key.default) {
+            return Some(Entry::by_default(self.document, key, key_path, value.into_inner()));
         }
+        self.refuse_all(format!("`{name}` is missing"), "write it below the heading");
+        None
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<bool> {

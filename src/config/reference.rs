@@ -3,11 +3,34 @@
 //! The one source of the three: the reader takes kinds, bounds and defaults from here, an unknown key is one that does
 //! not stand here, and `docs/configuration.md` is this list, written out.
 
-mod keys;
+mod access;
 mod page;
+mod token;
+mod traffic;
 
-pub use keys::SECTIONS;
 pub use page::page;
+
+/// Every section, in the order of the page.
+pub const SECTIONS: &[Section] = &[
+    traffic::TOP,
+    traffic::SERVER,
+    traffic::HEALTH,
+    traffic::UPSTREAM,
+    traffic::LIMIT,
+    token::STORE,
+    token::KEY,
+    token::ACCESS_TOKEN,
+    token::SESSION,
+    token::REFRESH,
+    token::REVOCATION,
+    token::VERIFICATION,
+    access::LOGIN,
+    access::LOGIN_USERS,
+    access::ENDPOINT,
+    access::IDENTITY,
+    access::ROUTE,
+    traffic::LOG,
+];
 
 /// One table of the file.
 #[derive(Clone, Copy, Debug)]
@@ -95,4 +118,9 @@ impl Section {
 #[must_use]
 pub fn section(path: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.path == path)
+}
+
+/// A key whose value may be shown.
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc, secret: false }
 }

@@ -1,5 +1,6 @@
 //! Single values: text to duration, size and expanded text, and back to something that may be shown.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -68,14 +69,19 @@ pub(super) fn shown(written: &str, secret: bool) -> String {
 }
 
 /// `a, b or c`
-pub(super) fn either<T: AsRef<str>>(words: &[T]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => one.as_ref().to_owned(),
-        [all @ .., last] => {
-            let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
-            format!("{} or {}", all.join(", "), last.as_ref())
-        }
+pub(super) fn either(words: &[&str], write: impl Fn(&str) -> String) -> String {
+    let written: Vec<String> = words.iter().map(|word| write(word)).collect();
+    match written.as_slice() {
+        [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
+        all => all.concat(),
+    }
+}
+
+/// Why a file could not be read.
+pub(super) fn file_fault(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        kind => format!("the file cannot be read: {kind}"),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Configuration files: what they give, and what is said about broken ones.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
+
 mod accepted;
+mod broken;
+mod documented;
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +22,10 @@ fn accepted(text: &str) -> Config {
 }
 
 fn refused(text: &str) -> String {
-    parse(text).map(|_| ()).expect_err("the text has a problem").to_string()
+    match parse(text) {
+        Ok(_) => panic!("no problem was found in:\n{text}"),
+        Err(problems) => problems.to_string(),
+    }
 }
 
 fn root() -> &'static Path {
@@ -27,4 +34,20 @@ fn root() -> &'static Path {
 
 fn fixtures() -> PathBuf {
     root().join("tests/fixtures/config")
+}
+
+/// Compares a pinned text with what the code says now.
+#[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the program")]
+fn assert_pinned(file: &Path, now: &str) {
+    if std::env::var("SIDEGATE_BLESS").is_ok() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, now).unwrap();
+    }
+    let pinned = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(
+        pinned,
+        now,
+        "{} has another text; if the new one (right) is meant, run: SIDEGATE_BLESS=1 cargo test --test it config",
+        file.display()
+    );
 }

@@ -1,9 +1,9 @@
 //! `[endpoint]`: paths that never reach the upstream.
 
 use crate::config::checked::{Endpoints, Login};
-use crate::config::document::{Document, Entry};
+use crate::config::document::{Document, Entry, Setting};
 use crate::domain::route::{AuthMode, Match, Route, RoutePath, RouteTable};
-use crate::domain::target::Target;
+use crate::domain::target::{Target, TargetFault};
 
 pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Option<Endpoints> {
     let section = document.section("endpoint");
@@ -11,7 +11,7 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     let mut path = |name: &str| {
         let entry = section.entry(name)?;
         let path = endpoint_path(&entry)?;
-        if let Some(path) = &path {
+        if let Setting::On(path) = &path {
             if let Some((other, _)) = taken.iter().find(|(_, taken)| taken == path) {
                 entry.refuse(format!("endpoint.{other} has the same path"), "give each endpoint a path of its own");
             }
@@ -22,25 +22,26 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     let (login_path, refresh, logout, logout_all) =
         (path("login"), path("refresh"), path("logout"), path("logout_all"));
     let no_login = matches!(login, Some(Login::None));
-    if no_login && section.has("login") && matches!(login_path, Some(Some(_))) {
+    if no_login && section.has("login") && matches!(login_path, Some(Setting::On(_))) {
         document.warn("endpoint.login: not served, since login.provider is \"none\"");
     }
     Some(Endpoints {
-        login: login_path?.filter(|_| !no_login),
-        refresh: refresh?,
-        logout: logout?,
-        logout_all: logout_all?,
+        login: login_path?.on().filter(|_| !no_login),
+        refresh: refresh?.on(),
+        logout: logout?.on(),
+        logout_all: logout_all?.on(),
     })
 }
 
-/// `None` inside: off. The path in its one spelling, as [`Target`] has it: endpoints are found by comparing text.
-fn endpoint_path(entry: &Entry<'_>) -> Option<Option<String>> {
+/// The path in its one spelling, as [`Target`] has it: endpoints are found by comparing text.
+fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
     let text = entry.text()?;
     if text.is_empty() {
-        return Some(None);
+        return Some(Setting::Off);
     }
     let hint = "write a path such as /login, or \"\" to turn it off";
     match Target::parse(text.as_bytes()) {
+        Err(TargetFault::Form) => entry.refuse("a path starts with a slash", hint),
         Err(fault) => entry.refuse(fault.to_string(), hint),
         Ok(target) if target.query().is_some() => entry.refuse("the path has a query", hint),
         Ok(target) if target.segments().is_empty() => entry.refuse("the root cannot be an endpoint", hint),
@@ -51,7 +52,7 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Option<String>> {
         Ok(target) if target.path() == JWKS => {
             entry.refuse("the public keys are served there", "choose another path");
         }
-        Ok(_) => return Some(Some(text)),
+        Ok(_) => return Some(Setting::On(text)),
     }
     None
 }

@@ -47,8 +47,7 @@ fn header_fault(name: &str) -> Option<&'static str> {
 }
 
 /// The default of the whole section.
-pub(super) const DEFAULTS: [(&str, &str); 3] =
-    [("X-Auth-Subject", "sub"), ("X-Auth-Roles", "roles"), ("X-Auth-Session", "sid")];
+const DEFAULTS: [(&str, &str); 3] = [("X-Auth-Subject", "sub"), ("X-Auth-Roles", "roles"), ("X-Auth-Session", "sid")];
 
 const RESERVED_PREFIXES: [&str; 8] =
     ["content-", "proxy-", "x-forwarded-", "if-", "accept", "access-control-", "sec-", "x-http-method"];

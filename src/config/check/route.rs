@@ -90,17 +90,16 @@ fn paths(section: &Section<'_>) -> Option<Vec<RoutePath>> {
         section.refuse("path", "no path", "write at least one pattern, such as /orders/*");
         return None;
     }
-    let paths: Vec<Option<RoutePath>> = items
-        .iter()
-        .map(|item| {
-            let path = RoutePath::parse(&item.text()?);
-            path.map_err(|fault| {
-                item.refuse(fault.to_string(), "write patterns such as /orders, /orders/{id}, /orders/*")
-            })
-            .ok()
-        })
-        .collect();
+    let paths: Vec<Option<RoutePath>> = items.iter().map(path).collect();
     paths.into_iter().collect()
+}
+
+fn path(entry: &Entry<'_>) -> Option<RoutePath> {
+    let path = RoutePath::parse(&entry.text()?);
+    if let Err(fault) = &path {
+        entry.refuse(fault.to_string(), "write patterns such as /orders, /orders/{id}, /orders/*");
+    }
+    path.ok()
 }
 
 fn method(entry: &Entry<'_>) -> Option<String> {

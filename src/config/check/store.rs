@@ -7,14 +7,17 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::checked::{Migrate, Store, StoreLocation};
-use crate::config::document::{Document, Entry, Section};
+use crate::config::document::{Document, Entry, Section, Setting};
+use crate::config::value::file_fault;
 
 pub(super) fn store(document: &Document<'_>) -> Option<Store> {
     let section = document.section("store");
     let ca_file = section.entry("ca_file").and_then(|file| file.path());
     let unverified = section.flag("danger_unverified_tls");
+    // An unreadable flag is a problem already, and no reason to suspect the URL too.
+    let (ca_path, may_be_unverified) = (ca_file.and_then(Setting::on), unverified.unwrap_or(true));
     let location =
-        address(&section).and_then(|address| location(document, &section, &address, ca_file.clone()?, unverified?));
+        address(&section).and_then(|address| location(document, &section, &address, ca_path, may_be_unverified));
     let connections = section.number("connections");
     let timeout = section.duration("timeout");
     let migrate = section.choice("migrate", |word| match word {
@@ -48,7 +51,7 @@ struct Address<'d> {
 
 fn address<'d>(section: &Section<'d>) -> Option<Address<'d>> {
     let entry = section.entry("url_file")?;
-    let Some(path) = entry.path()? else {
+    let Setting::On(path) = entry.path()? else {
         let entry = section.entry("url")?;
         return entry.text().map(|text| Address { entry, text });
     };
@@ -60,7 +63,7 @@ fn address<'d>(section: &Section<'d>) -> Option<Address<'d>> {
         Ok(text) => Some(Address { entry, text: text.trim().to_owned() }),
         Err(error) => {
             entry.refuse(
-                format!("the file cannot be read: {}", error.kind()),
+                file_fault(&error),
                 "mend the path or the file's mode; relative paths start at the current directory",
             );
             None
@@ -75,13 +78,12 @@ fn location(
     ca_file: Option<PathBuf>,
     unverified: bool,
 ) -> Option<StoreLocation> {
-    if unverified {
-        document
-            .warn("store.danger_unverified_tls: whoever is between here and the database can take over every account");
-    }
     let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
     match scheme {
         "sqlite" => {
+            if unverified {
+                document.warn("store.danger_unverified_tls: without effect, SQLite is a file");
+            }
             if ca_file.is_some() {
                 section.refuse("ca_file", "SQLite is a file and has no certificate", "remove ca_file");
             }
@@ -92,7 +94,18 @@ fn location(
             Some(StoreLocation::Sqlite(document.surroundings().base.join(rest)))
         }
         "postgres" | "postgresql" => {
-            check_tls(section, entry, text, ca_file.is_some(), unverified)?;
+            let is_safe = check_tls(section, entry, text, ca_file.is_some())?;
+            match (unverified, is_safe) {
+                (true, true) => document.warn("store.danger_unverified_tls: without effect, the connection is safe"),
+                (true, false) => document.warn(
+                    "store.danger_unverified_tls: whoever is between here and the database can take over every account",
+                ),
+                (false, true) => {}
+                (false, false) => entry.refuse(
+                    "a database on another host without sslmode=verify-full",
+                    "add ?sslmode=verify-full, and ca_file if the authority is your own; or danger_unverified_tls = true",
+                ),
+            }
             Some(StoreLocation::Postgres { url: text.clone(), ca_file })
         }
         _ => {
@@ -102,9 +115,9 @@ fn location(
     }
 }
 
-/// Passwords, sessions and sealed keys travel on this connection: to another host only over TLS with both the
-/// certificate and its name checked.
-fn check_tls(section: &Section<'_>, entry: &Entry<'_>, text: &str, has_ca: bool, unverified: bool) -> Option<()> {
+/// Whether nobody on the way can read or take over the connection. Passwords, sessions and sealed keys travel on it: to
+/// another host that takes TLS with both the certificate and its name checked.
+fn check_tls(section: &Section<'_>, entry: &Entry<'_>, text: &str, has_ca: bool) -> Option<bool> {
     let Some(url) = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()) else {
         entry.refuse(
             "not a URL",
@@ -127,13 +140,13 @@ fn check_tls(section: &Section<'_>, entry: &Entry<'_>, text: &str, has_ca: bool,
             "add sslmode=verify-full to store.url",
         );
     }
-    if mode != "verify-full" && !unverified && !hosts(&url).all(|host| is_local(&host)) {
-        entry.refuse(
-            format!("another host with sslmode={mode}: the connection can be read or taken over"),
-            "add ?sslmode=verify-full to it, and ca_file if the authority is your own; or danger_unverified_tls = true",
-        );
+    if hosts(&url).all(|host| host.is_empty()) {
+        // The driver would take the host from its own environment variables.
+        entry
+            .refuse("names no host", "write postgres://USER:PASSWORD@HOST/DATABASE, or ?host=FOLDER for a Unix socket");
+        return None;
     }
-    Some(())
+    Some(mode == "verify-full" || hosts(&url).all(|host| is_local(&host)))
 }
 
 /// Every place the driver may connect to: parameters override the URL's own host.
@@ -146,5 +159,9 @@ fn hosts(url: &Url) -> impl Iterator<Item = String> {
 fn is_local(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    host.is_empty() || host == "localhost" || host.starts_with('/') || host.starts_with("%2F") || loopback
+    host.is_empty()
+        || host == "localhost"
+        || host.starts_with('/')
+        || host.to_ascii_lowercase().starts_with("%2f")
+        || loopback
 }

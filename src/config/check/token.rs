@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::checked::{AccessToken, Key, Session};
-use crate::config::document::Document;
+use crate::config::document::{Document, Setting};
 use crate::domain::keys::Algorithm;
 use crate::domain::rotation::{LateElsewhere, OnRetry, RotationPolicy};
 
@@ -18,11 +18,11 @@ pub(super) fn key(document: &Document<'_>) -> Option<Key> {
     let mut secret_files = Some(Vec::new());
     for item in items? {
         match item.path() {
-            Some(Some(path)) if secret_files.as_ref().is_some_and(|files| files.contains(&path)) => {
+            Some(Setting::On(path)) if secret_files.as_ref().is_some_and(|files| files.contains(&path)) => {
                 item.refuse("the same file again", "name each file once");
             }
-            Some(Some(path)) => secret_files.iter_mut().for_each(|files| files.push(path.clone())),
-            Some(None) => item.refuse("empty", "write the path of a file"),
+            Some(Setting::On(path)) => secret_files.iter_mut().for_each(|files| files.push(path.clone())),
+            Some(Setting::Off) => item.refuse("empty", "write the path of a file"),
             None => secret_files = None,
         }
     }

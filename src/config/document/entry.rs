@@ -61,11 +61,7 @@ impl<'d> Entry<'d> {
     /// The text with its variables expanded.
     pub(in crate::config) fn text(&self) -> Option<String> {
         let DeValue::String(written) = self.value.as_ref() else {
-            let accepted = match self.key.kind {
-                Kind::Text(words) | Kind::List(words) | Kind::TextOrList(words) => words,
-                _ => "text",
-            };
-            self.refuse("not a text", format!("write it in quotes: {accepted}"));
+            self.refuse("not a text", format!("{}, in quotes", self.accepted()));
             return None;
         };
         let expanded = value::expand(written, self.document.surroundings.variable);
@@ -110,16 +106,18 @@ impl<'d> Entry<'d> {
         Some(text)
     }
 
-    /// A path; a relative one starts at the base. `None` inside: empty.
-    pub(in crate::config) fn path(&self) -> Option<Option<PathBuf>> {
-        let text = self.text()?;
-        Some((!text.is_empty()).then(|| self.document.surroundings.base.join(text)))
+    /// A path; a relative one starts at the base.
+    pub(in crate::config) fn path(&self) -> Option<Setting<PathBuf>> {
+        Some(match self.text()? {
+            text if text.is_empty() => Setting::Off,
+            text => Setting::On(self.document.surroundings.base.join(text)),
+        })
     }
 
     pub(in crate::config) fn flag(&self) -> Option<bool> {
         let flag = self.value.as_bool();
         if flag.is_none() {
-            self.refuse("not a switch", "write true or false, without quotes");
+            self.refuse("not a switch", format!("{}, without quotes", self.accepted()));
         }
         flag
     }
@@ -132,7 +130,7 @@ impl<'d> Entry<'d> {
         let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok();
         let accepted = number.filter(|number| (from..=to).contains(number)).and_then(|number| N::try_from(number).ok());
         if accepted.is_none() {
-            self.refuse("out of range", format!("write a number from {from} to {to}"));
+            self.refuse("out of range", self.accepted());
         }
         accepted
     }
@@ -163,10 +161,10 @@ impl<'d> Entry<'d> {
         match &measure {
             None => self.refuse(fault, hint),
             Some(measure) if read(from).is_some_and(|from| *measure < from) => {
-                self.refuse("too small", format!("at least {from}, at most {to}"));
+                self.refuse("too small", self.accepted());
             }
             Some(measure) if read(to).is_some_and(|to| *measure > to) => {
-                self.refuse("too large", format!("at least {from}, at most {to}"));
+                self.refuse("too large", self.accepted());
             }
             Some(_) => return measure,
         }
@@ -231,7 +229,7 @@ impl<'d> Entry<'d> {
             ),
             Cow::Owned(DeValue::Table(_)) => Some(Vec::new()),
             _ => {
-                self.refuse("not a table", format!("write it in braces: {{ {} }}", self.accepted()));
+                self.refuse("not a table", self.accepted());
                 None
             }
         }
@@ -245,9 +243,27 @@ impl<'d> Entry<'d> {
     pub(in crate::config) fn accepted(&self) -> String {
         match self.key.kind {
             Kind::Text(words) | Kind::List(words) | Kind::TextOrList(words) => format!("write {words}"),
-            Kind::Word(words) => format!("write {}", value::either(words)),
-            Kind::Map(words) => words.to_owned(),
-            Kind::Flag | Kind::Number { .. } | Kind::Duration { .. } | Kind::Size { .. } => String::new(),
+            Kind::Word(words) => format!("write {}", value::either(words, |word| format!("\"{word}\""))),
+            Kind::Map(words) => format!("write {{ {words} }}"),
+            Kind::Flag => "write true or false".to_owned(),
+            Kind::Number { from, to } => format!("write a number from {from} to {to}"),
+            Kind::Duration { from, to } | Kind::Size { from, to } => format!("at least {from}, at most {to}"),
+        }
+    }
+}
+
+/// What a key says that `""` turns off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Setting<T> {
+    Off,
+    On(T),
+}
+
+impl<T> Setting<T> {
+    pub(in crate::config) fn on(self) -> Option<T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
         }
     }
 }

@@ -9,7 +9,7 @@ pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for section in SECTIONS {
         let heading = if section.path.is_empty() { "Top".to_owned() } else { format!("`{}`", section.heading()) };
-        page.push_str(&format!("\n## {heading}\n\n{}\n\n", section.doc));
+        page.extend(["\n## ", &heading, "\n\n", section.doc, "\n\n"]);
         page.push_str("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
         for key in section.keys {
             page.push_str(&row(section, key));
@@ -20,7 +20,7 @@ pub fn page() -> String {
 
 fn row(section: &Section, key: &Key) -> String {
     let default = match (key.default, section.shape) {
-        ("", Shape::Free) => "see there".to_owned(),
+        ("", Shape::Free) => "see right".to_owned(),
         ("", _) => "required".to_owned(),
         (default, _) => format!("`{default}`"),
     };
@@ -31,13 +31,13 @@ fn row(section: &Section, key: &Key) -> String {
 fn accepted(kind: Kind) -> String {
     match kind {
         Kind::Text(words) => words.to_owned(),
-        Kind::List(words) => format!("list: {words}"),
-        Kind::TextOrList(words) => format!("{words}, or a list"),
+        Kind::List(words) => format!("a list, each {words}"),
+        Kind::TextOrList(words) => format!("{words}, or a list of them"),
         Kind::Flag => "`true` or `false`".to_owned(),
         Kind::Number { from, to } => format!("{from} to {to}"),
         Kind::Duration { from, to } => format!("duration, {from} to {to}"),
         Kind::Size { from, to } => format!("size, {from} to {to}"),
-        Kind::Word(words) => either(&words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>()),
+        Kind::Word(words) => either(words, |word| format!("`\"{word}\"`")),
         Kind::Map(words) => format!("`{{ … }}`: {words}"),
     }
 }

@@ -1,9 +1,10 @@
 //! Files without problems.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sidegate::config::checked::{Argon2, LogFormat, LogLevel, Login, Migrate, StoreLocation, UpstreamAuthorization};
-use sidegate::config::{self, Config};
+use sidegate::config::{self, Config, Surroundings};
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::rotation::RotationPolicy;
 
@@ -35,6 +36,8 @@ fn an_empty_file_means_every_default() {
     assert!(config.routes.routes().is_empty());
     assert_eq!((config.log.level, config.log.format, config.log.access), (LogLevel::Info, LogFormat::Text, true));
     assert_eq!(config.warnings, [""; 0]);
+    let plain = config::parse("", &Surroundings::default()).unwrap();
+    assert_eq!(plain.key.secret_files, [Path::new("data/secret")]);
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn postgres_has_defaults_of_its_own() {
 
 #[test]
 fn another_host_needs_full_verification_or_the_danger_switch() {
-    for local in ["localhost", "127.0.0.9", "[::1]", "%2Frun%2Fpostgresql", ""] {
+    for local in ["localhost", "127.0.0.9", "[::1]", "%2Frun%2Fpostgresql", "%2frun"] {
         accepted(&format!("store.url = 'postgres://{local}/x'"));
     }
     accepted("store.url = 'postgres://db.example/x?sslmode=verify-full'\nstore.ca_file = 'ca.pem'");
@@ -81,9 +84,13 @@ fn another_host_needs_full_verification_or_the_danger_switch() {
         "postgres://localhost.example/x",
     ] {
         let said = refused(&format!("store.url = '{url}'"));
-        assert!(said.contains("the connection can be read or taken over"), "{url}: {said}");
+        assert!(said.contains("a database on another host without sslmode=verify-full"), "{url}: {said}");
         let config = accepted(&format!("store.url = '{url}'\nstore.danger_unverified_tls = true"));
-        assert!(config.warnings[0].starts_with("store.danger_unverified_tls: "), "{url}");
+        assert!(config.warnings[0].starts_with("store.danger_unverified_tls: whoever is between"), "{url}");
+    }
+    for url in ["sqlite:x", "postgres://localhost/x", "postgres://db.example/x?sslmode=verify-full"] {
+        let config = accepted(&format!("store.url = '{url}'\nstore.danger_unverified_tls = true"));
+        assert!(config.warnings[0].starts_with("store.danger_unverified_tls: without effect"), "{url}");
     }
 }
 
@@ -154,4 +161,14 @@ fn port_0_may_stand_twice() {
     let config =
         accepted("server.listen = ['http://127.0.0.1:0', 'http://[::1]:0']\nhealth.listen = 'http://127.0.0.1:0'");
     assert_eq!(config.server.listen.len(), 2);
+}
+
+#[test]
+fn numbers_and_measures_may_be_written_as_toml_allows() {
+    let config = accepted(
+        "limit = { connections = 20_000, requests_per_connection = 0xff, headers = '0.5MiB', keep_alive = '1h 30m' }",
+    );
+    let limits = config.limits;
+    assert_eq!((limits.connections, limits.requests_per_connection, limits.headers), (20_000, 255, 512 * 1024));
+    assert_eq!(limits.keep_alive, Duration::from_mins(90));
 }

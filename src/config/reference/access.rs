@@ -1,0 +1,112 @@
+//! Who may do what: `[login]` to `[[route]]`.
+
+use super::{Kind, Section, Shape, key};
+
+pub(super) const LOGIN: Section = Section {
+    path: "login",
+    shape: Shape::Table,
+    doc: "Who can log in.",
+    keys: &[key(
+        "provider",
+        Kind::Word(&["users", "none"]),
+        r#""users""#,
+        "`users`: the users in the store, made with `sidegate user add`. `none`: no login here, the login endpoint is \
+         off.",
+    )],
+};
+
+pub(super) const LOGIN_USERS: Section = Section {
+    path: "login.users",
+    shape: Shape::Table,
+    doc: "For `provider = \"users\"`.",
+    keys: &[
+        key("min_length", Kind::Number { from: 8, to: 128 }, "12", "Fewest characters of a new password."),
+        key(
+            "argon2_memory",
+            Kind::Size { from: "32KiB", to: "4GiB" },
+            r#""19MiB""#,
+            "Memory of one password hash (argon2id). Less makes stolen hashes easier to guess.",
+        ),
+        key(
+            "argon2_slots",
+            Kind::Number { from: 1, to: 1024 },
+            "2",
+            "Passwords checked at once; further logins wait. `argon2_memory` × `argon2_slots` must fit into the pod's \
+             memory limit.",
+        ),
+    ],
+};
+
+pub(super) const ENDPOINT: Section = Section {
+    path: "endpoint",
+    shape: Shape::Table,
+    doc: "Paths that sidegate answers itself; they never reach the API.",
+    keys: &[
+        key("login", Kind::Text(ENDPOINT_PATH), r#""/login""#, "Name and password for a pair of tokens."),
+        key("refresh", Kind::Text(ENDPOINT_PATH), r#""/refresh""#, "A refresh token for a new pair."),
+        key("logout", Kind::Text(ENDPOINT_PATH), r#""/logout""#, "Ends the session of a refresh token."),
+        key("logout_all", Kind::Text(ENDPOINT_PATH), r#""/auth/logout-all""#, "Ends every session of the user."),
+    ],
+};
+
+pub(super) const IDENTITY: Section = Section {
+    path: "identity",
+    shape: Shape::Free,
+    doc: "Headers that tell the API who is asking: each takes its value from one claim of the access token. They, and \
+          the customary ones such as `Remote-User`, are removed from what clients send. The section replaces the \
+          defaults as a whole; an empty one sets no header.",
+    keys: &[key(
+        "HEADER",
+        Kind::Text("the name of a claim"),
+        "",
+        "Lists are joined by commas; control characters, `%` and non-ASCII are percent-encoded. Defaults: \
+         `X-Auth-Subject = \"sub\"`, `X-Auth-Roles = \"roles\"`, `X-Auth-Session = \"sid\"`.",
+    )],
+};
+
+pub(super) const ROUTE: Section = Section {
+    path: "route",
+    shape: Shape::List,
+    doc: "Who may send what. The most specific path wins, wherever it stands in the file; then the rule that names \
+          the method. What matches no rule needs a valid token.",
+    keys: &[
+        key(
+            "path",
+            Kind::TextOrList("a path pattern"),
+            "",
+            "`{name}` stands for one segment, a last `/*` for this path and everything below. One pattern or a list.",
+        ),
+        key(
+            "methods",
+            Kind::List("a method, upper case"),
+            "[]",
+            "Methods the rule is for; `[]` = all. `GET` includes `HEAD`. A method that no rule of the path names is \
+             refused.",
+        ),
+        key(
+            "auth",
+            Kind::Word(&["required", "optional", "none"]),
+            r#""required""#,
+            "`optional`: a request without a token passes without identity, a bad token is refused. `none`: tokens \
+             are not looked at.",
+        ),
+        key("scopes", Kind::List("a scope"), "[]", "The token must have all of them."),
+        key("roles", Kind::List("a role"), "[]", "The token must have one of them; `[]` = no role is asked for."),
+        key(
+            "claims",
+            Kind::Map("claim = a text, a whole number, true or false"),
+            "{}",
+            "Each claim must have exactly this value.",
+        ),
+        key(
+            "where",
+            Kind::Map("path parameter = claim"),
+            "{}",
+            "The path's segment must equal the claim: `where = { id = \"sub\" }` on `/users/{id}` lets each user see \
+             their own.",
+        ),
+        key("upstream", Kind::Text("the name of an `[upstream.NAME]`"), r#""default""#, "Where these requests go."),
+    ],
+};
+
+const ENDPOINT_PATH: &str = "a path, or `\"\"` = off";

@@ -1,0 +1,57 @@
+//! The page about the keys, and that it speaks the truth.
+
+use sidegate::config::reference::{Kind, SECTIONS, Shape, page};
+
+use super::{accepted, assert_pinned, root};
+
+#[test]
+fn the_page_is_what_the_code_says() {
+    assert_pinned(&root().join("docs/configuration.md"), &page());
+}
+
+#[test]
+fn a_file_that_says_every_default_is_the_empty_file() {
+    let mut text = String::new();
+    for section in SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Table | Shape::Named)) {
+        match section.shape {
+            Shape::Named => text.push_str("[upstream.default]\n"),
+            _ if section.path.is_empty() => {}
+            _ => text.extend([&section.heading(), "\n"]),
+        }
+        for key in section.keys {
+            // SQLite has a default of its own, and the store's address stands in one place only.
+            let depends = matches!((section.path, key.name), ("revocation", "poll_interval") | ("store", "url_file"));
+            if !depends {
+                text.extend([key.name, " = ", key.default, "\n"]);
+            }
+        }
+    }
+    assert_eq!(format!("{:?}", accepted(&text)), format!("{:?}", accepted("")));
+}
+
+#[test]
+fn every_documented_word_is_accepted() {
+    for section in SECTIONS {
+        let heading = match section.shape {
+            Shape::List => "[[route]]\npath = '/p'".to_owned(),
+            Shape::Named => "[upstream.default]".to_owned(),
+            _ => section.heading(),
+        };
+        for key in section.keys {
+            let Kind::Word(words) = key.kind else { continue };
+            for word in words {
+                accepted(&format!("{heading}\n{} = '{word}'", key.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_names_the_default_identity_headers() {
+    let text = std::fs::read_to_string(root().join("config.toml")).unwrap();
+    let headers: Vec<&str> = text.lines().filter(|line| line.starts_with("X-Auth-")).collect();
+    assert_eq!(headers.len(), 3);
+    for line in headers {
+        assert!(page().contains(&format!("`{line}`")), "{line}");
+    }
+}
