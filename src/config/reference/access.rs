@@ -10,7 +10,7 @@ pub(super) const LOGIN: Section = Section {
         "provider",
         Kind::Word(&["users", "none"]),
         r#""users""#,
-        "`users`: the users in the store, made with `sidegate user add`. `none`: no login here, the login endpoint is \
+        "`users`: the users in the store, made with `sidegate users add`. `none`: no login here, the login endpoint is \
          off.",
     )],
 };

@@ -182,7 +182,7 @@ pub(super) const LIMIT: Section = Section {
 pub(super) const LOG: Section = Section {
     path: "log",
     shape: Shape::Table,
-    doc: "To standard error. Tokens, passwords and queries are never logged.",
+    doc: "To standard output. Tokens, passwords and queries are never logged.",
     keys: &[
         key(
             "level",

@@ -71,8 +71,8 @@ impl Deployment {
     pub async fn add_user(&self, name: &str, password: &str, arguments: &[&str]) {
         let password_file = self.home.write("password", password);
         let mut command = self.home.command(&[&["users", "add", name], arguments].concat());
-        command.stdin(std::fs::File::open(password_file).expect("the password file opens"));
-        let added = Process::start(&mut command).finish().await;
+        let input = std::fs::File::open(password_file).expect("the password file opens");
+        let added = Process::start_reading(&mut command, input).finish().await;
         assert_eq!(added.code, Some(0), "{}", added.stderr);
     }
 

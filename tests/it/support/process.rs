@@ -105,7 +105,15 @@ impl Process {
     /// # Panics
     /// If it can't be started.
     pub fn start(command: &mut Command) -> Self {
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// Starts a command that reads this input.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub fn start_reading(command: &mut Command, input: impl Into<Stdio>) -> Self {
+        let piped = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let output = Arc::new(Output { written: Mutex::default(), changed: watch::Sender::new(()) });
         output.keep(Stream::Stdout, child.stdout.take());
