@@ -4,6 +4,9 @@
 //! implementation gives the same answers to the same calls: `tests/store` runs one contract, and one generator of
 //! histories, on all of them and on a plain model. A store is opened for one realm and sees nothing of the others.
 //!
+//! Texts are kept as they are, except that NUL characters are dropped (Postgres has none). Durations count in whole
+//! milliseconds, up to ten thousand years.
+//!
 //! Time is the store's own: Postgres reads its clock in the statement, SQLite is in this process and is given ours.
 
 use std::time::Duration;
@@ -19,8 +22,13 @@ use crate::domain::session::{Epochs, IdempotencyMac, Origin, Salt, Session, Sess
 use crate::domain::time::Timestamp;
 use crate::domain::user::{PasswordHash, User, UserName};
 
+mod open;
 pub mod postgres;
+mod rows;
+mod schema;
 pub mod sqlite;
+
+pub use open::{OpenError, migrate, open};
 
 /// The store's answers. Every method fails with a [`StoreError`] only.
 #[async_trait]
@@ -43,8 +51,9 @@ pub trait Store: Send + Sync + 'static {
     /// The counters in force for a subject.
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
 
-    /// Inserts a session if the counters still are `session.epochs`, and ends the subject's oldest sessions (by creation)
-    /// beyond `session.most`, with a revocation each. Parallel logins of one subject are put in sequence.
+    /// Inserts a session if the counters still are `session.epochs`, and ends the oldest of the subject's other living
+    /// sessions (by creation, then id; living as in [`Self::sessions_of`]) beyond `session.most`, with a revocation each.
+    /// Parallel logins of one subject are put in sequence.
     async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError>;
 
     /// The compare-and-swap: advances the session, in one statement, where id, client, generation and hash match, the
@@ -71,7 +80,8 @@ pub trait Store: Send + Sync + 'static {
     /// transactions that committed late are never skipped. A row may be delivered twice.
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError>;
 
-    /// Deletes sessions and revocations that ended more than `keep` ago, at most `most` of each, and says how many.
+    /// Deletes sessions and revocations that ended more than `keep` ago, at most `most` of each, the earliest ended
+    /// first, and says how many. A session counts as ended at its absolute end.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
     /// `None` if there is no such user.
@@ -80,7 +90,7 @@ pub trait Store: Send + Sync + 'static {
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
 
-    /// Adds a user. `false` if the name or the subject is taken.
+    /// Adds a user. `false` if the name or the subject is taken. A subject that had a user before keeps its counter.
     async fn add_user(&self, user: &User) -> Result<bool, StoreError>;
 
     /// Sets the password and increments the subject's counter, in one transaction. `None` if there is no such user,

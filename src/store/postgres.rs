@@ -1,1 +1,393 @@
-//! todo
+//! The store of a fleet: a Postgres database.
+//!
+//! Every call is one statement, alone or under one advisory lock, and the only clock is the server's. Sidegate's tables
+//! are in a schema of their own and named in full, so that a database can be shared with the application and reached
+//! through a pooler.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use self::connection::{Connections, options, store_error};
+use self::cursor::Position;
+use super::rows::{
+    self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
+};
+use super::{Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap};
+use crate::domain::revocation::ALLOWANCE;
+use crate::domain::rotation::SessionState;
+use crate::domain::secret::{Fingerprint, sha256};
+use crate::domain::session::{Epochs, Session, SessionId, Subject, mac_column};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{PasswordHash, User, UserName};
+
+mod connection;
+mod cursor;
+mod schema;
+mod statements;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct PostgresStore {
+    connections: Connections,
+    realm: String,
+}
+
+impl PostgresStore {
+    /// Connects once, to see that the server answers and the schema is this version's.
+    pub async fn open(
+        url: &str,
+        ca_file: Option<&Path>,
+        realm: &str,
+        connections: u32,
+        timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        let options = options(url, ca_file)?;
+        schema::check(&options, timeout).await?;
+        Ok(Self { connections: Connections::new(options, connections, timeout), realm: realm.to_owned() })
+    }
+
+    /// Brings the schema up to date, under a lock, and says how many migrations that took. `timeout` is for connecting.
+    pub async fn migrate(url: &str, ca_file: Option<&Path>, timeout: Duration) -> Result<usize, StoreError> {
+        schema::migrate(&options(url, ca_file)?, timeout).await
+    }
+
+    /// The lock that puts concurrent calls about one thing in sequence.
+    fn lock(&self, what: &str, about: &str) -> i64 {
+        let hash = sha256(format!("sidegate\0{what}\0{}\0{about}", self.realm).as_bytes());
+        hash.first_chunk().copied().map_or(0, i64::from_be_bytes)
+    }
+
+    async fn page(&self, after: Option<&Position>) -> Result<(Position, RevocationPage), StoreError> {
+        let rows = self
+            .connections
+            .rows(|| match after {
+                None => sqlx::query(statements::ALL_REVOCATIONS).bind(&self.realm),
+                Some(position) => sqlx::query(statements::REVOCATIONS_AFTER).bind(&self.realm).bind(&position.snapshot),
+            })
+            .await?;
+        let first = rows.first().ok_or_else(|| rows::damaged("snapshot"))?;
+        let position = Position { server_start: first.integer("server_start")?, snapshot: first.text("snapshot")? };
+        let page = RevocationPage {
+            revocations: rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?,
+            cursor: Cursor(position.to_string()),
+            realm_epoch: first.counter("realm_epoch")?,
+            now: first.time("now")?,
+        };
+        Ok((position, page))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
+        let rows =
+            self.connections.rows(|| sqlx::query(statements::JOIN).bind(&self.realm).bind(span(access_ttl))).await?;
+        let row = only(&rows)?;
+        let secrets: Vec<Vec<u8>> = row.try_get("secrets").map_err(|error| store_error(&error))?;
+        let secrets = secrets.into_iter().map(|bytes| bytes.try_into().map(Fingerprint::from_bytes));
+        Ok(Realm {
+            epoch: row.counter("epoch")?,
+            secrets: secrets.collect::<Result<_, _>>().map_err(|_| rows::damaged("fingerprint"))?,
+            now: row.time("now")?,
+        })
+    }
+
+    async fn add_secret(&self, fingerprint: Fingerprint, only_first: bool) -> Result<Vec<Fingerprint>, StoreError> {
+        let rows = self
+            .connections
+            .rows_in_sequence(self.lock("secret", ""), || {
+                sqlx::query(statements::ADD_SECRET).bind(&self.realm).bind(&fingerprint.as_bytes()[..]).bind(only_first)
+            })
+            .await?;
+        rows.iter().map(rows::fingerprint).collect()
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+        let rows = self.connections.rows(|| sqlx::query(statements::SIGNING_KEYS).bind(&self.realm)).await?;
+        rows.iter().map(rows::sealed_key).collect()
+    }
+
+    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
+        let kid = text_column(&key.kid);
+        let rows = self
+            .connections
+            .rows_in_sequence(self.lock("signing key", ""), || {
+                sqlx::query(statements::ADD_FIRST_SIGNING_KEY)
+                    .bind(&self.realm)
+                    .bind(&kid)
+                    .bind(key.algorithm.name())
+                    .bind(&key.secret.as_bytes()[..])
+                    .bind(&key.sealed)
+            })
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
+        let rows =
+            self.connections.rows(|| sqlx::query(statements::EPOCHS).bind(&self.realm).bind(subject.as_str())).await?;
+        let row = only(&rows)?;
+        Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
+    }
+
+    async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError> {
+        let client = text_column(&session.client);
+        let address = address_column(&session.from);
+        let user_agent = optional_text_column(session.from.user_agent.as_deref());
+        let claims = claims_column(&session.claims);
+        let label = optional_text_column(session.label.as_deref());
+        let rows = self
+            .connections
+            .rows_in_sequence(self.lock("login", session.subject.as_str()), || {
+                sqlx::query(statements::CREATE_SESSION)
+                    .bind(&self.realm)
+                    .bind(span(ALLOWANCE))
+                    .bind(i64::from(session.most.max(1)))
+                    .bind(&session.id.as_bytes()[..])
+                    .bind(session.subject.as_str())
+                    .bind(&client)
+                    .bind(&session.hash.0[..])
+                    .bind(counter_column(session.epochs.realm))
+                    .bind(counter_column(session.epochs.subject))
+                    .bind(&address)
+                    .bind(&user_agent)
+                    .bind(&claims)
+                    .bind(&label)
+                    .bind(span(session.idle_ttl))
+                    .bind(span(session.max_ttl))
+            })
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(Created::EpochMoved);
+        };
+        let ended: Vec<Vec<u8>> = row.try_get("ended").map_err(|error| store_error(&error))?;
+        let ended = ended.into_iter().map(|bytes| bytes.try_into().map(SessionId::from_bytes));
+        Ok(Created::Stored {
+            session: Box::new(rows::session(row)?),
+            ended: ended.collect::<Result<_, _>>().map_err(|_| rows::damaged("id"))?,
+        })
+    }
+
+    async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError> {
+        if swap.client.contains('\0') {
+            // No such client was ever stored, and Postgres would refuse the text.
+            return Ok(None);
+        }
+        let address = address_column(&swap.from);
+        let user_agent = optional_text_column(swap.from.user_agent.as_deref());
+        let generation_bytes = swap.generation.to_be_bytes();
+        let mac = mac_column(swap.key);
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::SWAP)
+                    .bind(&self.realm)
+                    .bind(&swap.session.as_bytes()[..])
+                    .bind(&swap.client)
+                    .bind(i64::from(swap.generation))
+                    .bind(&swap.presented.0[..])
+                    .bind(&swap.successor.0[..])
+                    .bind(&swap.salt.0[..])
+                    .bind(span(swap.idle_ttl))
+                    .bind(&address)
+                    .bind(&user_agent)
+                    .bind(&generation_bytes[..])
+                    .bind(&mac[..])
+                    .bind(span(swap.longest_window))
+            })
+            .await?;
+        let advanced = |row: &PgRow| Ok(Advanced { session: rows::session(row)?, now: row.time("now")? });
+        rows.first().map(advanced).transpose()
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionState>, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::SESSION).bind(&self.realm).bind(&id.as_bytes()[..]))
+            .await?;
+        let state = |row: &PgRow| {
+            Ok(SessionState {
+                session: rows::session(row)?,
+                current: Epochs {
+                    realm: row.counter("current_realm_epoch")?,
+                    subject: row.counter("current_subject_epoch")?,
+                },
+                now: row.time("now")?,
+            })
+        };
+        rows.first().map(state).transpose()
+    }
+
+    async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::SESSIONS_OF).bind(&self.realm).bind(subject.as_str()))
+            .await?;
+        rows.iter().map(rows::session).collect()
+    }
+
+    async fn end_session(&self, id: SessionId) -> Result<bool, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::END_SESSION).bind(&self.realm).bind(span(ALLOWANCE)).bind(&id.as_bytes()[..])
+            })
+            .await?;
+        only(&rows)?.flag("existed")
+    }
+
+    async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::END_SUBJECT).bind(&self.realm).bind(span(ALLOWANCE)).bind(subject.as_str())
+            })
+            .await?;
+        only(&rows)?.counter("epoch")
+    }
+
+    async fn end_realm(&self) -> Result<u64, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::END_REALM).bind(&self.realm).bind(span(ALLOWANCE)))
+            .await?;
+        only(&rows)?.counter("epoch")
+    }
+
+    async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
+        if let Some(after) = after.and_then(Position::parse) {
+            let (position, page) = self.page(Some(&after)).await?;
+            // Another server, or a restarted one, may be without the newest transactions, and count them anew.
+            if position.server_start == after.server_start {
+                return Ok(page);
+            }
+        }
+        Ok(self.page(None).await?.1)
+    }
+
+    async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::PURGE).bind(&self.realm).bind(span(keep)).bind(i64::from(most)))
+            .await?;
+        only(&rows)?.counter("purged")
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let rows =
+            self.connections.rows(|| sqlx::query(statements::USER).bind(&self.realm).bind(name.as_str())).await?;
+        rows.first().map(rows::user).transpose()
+    }
+
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let rows = self.connections.rows(|| sqlx::query(statements::USERS).bind(&self.realm)).await?;
+        rows.iter().map(rows::user).collect()
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        let hash = text_column(&user.password_hash.0);
+        let claims = claims_column(&user.claims);
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::ADD_USER)
+                    .bind(&self.realm)
+                    .bind(user.name.as_str())
+                    .bind(user.subject.as_str())
+                    .bind(&hash)
+                    .bind(user.disabled)
+                    .bind(&claims)
+            })
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {
+        let hash = text_column(&hash.0);
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::SET_PASSWORD)
+                    .bind(&self.realm)
+                    .bind(span(ALLOWANCE))
+                    .bind(name.as_str())
+                    .bind(&hash)
+            })
+            .await?;
+        rows.first().map(|row| row.counter("epoch")).transpose()
+    }
+
+    async fn upgrade_password(
+        &self,
+        name: &UserName,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError> {
+        let (old, new) = (text_column(&old.0), text_column(&new.0));
+        let statement =
+            || sqlx::query(statements::UPGRADE_PASSWORD).bind(&self.realm).bind(name.as_str()).bind(&old).bind(&new);
+        self.connections.rows(statement).await.map(drop)
+    }
+
+    async fn set_disabled(&self, name: &UserName, disabled: bool) -> Result<bool, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                if disabled {
+                    sqlx::query(statements::DISABLE).bind(&self.realm).bind(span(ALLOWANCE)).bind(name.as_str())
+                } else {
+                    sqlx::query(statements::ENABLE).bind(&self.realm).bind(name.as_str())
+                }
+            })
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn remove_user(&self, name: &UserName) -> Result<bool, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::REMOVE_USER).bind(&self.realm).bind(span(ALLOWANCE)).bind(name.as_str()))
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let rows = self.connections.rows(|| sqlx::query(statements::NOW)).await?;
+        only(&rows)?.time("now")
+    }
+}
+
+impl Columns for PgRow {
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+}
+
+/// The row of a statement that always answers one.
+fn only(rows: &[PgRow]) -> Result<&PgRow, StoreError> {
+    rows.first().ok_or_else(|| StoreError::Corrupt("a statement gave no answer".into()))
+}

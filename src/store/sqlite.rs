@@ -1,1 +1,553 @@
-//! todo
+//! The embedded store: one SQLite file.
+//!
+//! Other processes may use the file at the same time; the clock is this process's, read when nothing has to be waited
+//! for any more.
+//!
+//! Statements that write are always read to their end: SQLite commits a statement of its own when it is done, not when
+//! it has given its first row.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use self::connection::{Connections, Failure, store_error};
+use super::rows::{
+    self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
+};
+use super::{Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap};
+use crate::clock::SharedClock;
+use crate::domain::revocation::{ALLOWANCE, Revoked};
+use crate::domain::rotation::SessionState;
+use crate::domain::secret::Fingerprint;
+use crate::domain::session::{Epochs, RecentRotation, Session, SessionId, Subject};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{PasswordHash, User, UserName};
+
+mod connection;
+mod schema;
+mod statements;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct SqliteStore {
+    connections: Connections,
+    realm: String,
+    clock: SharedClock,
+}
+
+impl SqliteStore {
+    /// Opens a file whose schema is this version's.
+    pub async fn open(path: &Path, realm: &str, clock: SharedClock, timeout: Duration) -> Result<Self, StoreError> {
+        schema::check(path, timeout).await?;
+        Ok(Self { connections: Connections::new(path, timeout)?, realm: realm.to_owned(), clock })
+    }
+
+    /// Makes the file (mode 0600) and its folder (0700) if they are missing, brings the schema up to date, and says how
+    /// many migrations that took.
+    pub async fn migrate(path: &Path, timeout: Duration) -> Result<usize, StoreError> {
+        schema::migrate(path, timeout).await
+    }
+
+    async fn secrets(&self, connection: &mut SqliteConnection) -> Result<Vec<Fingerprint>, Failure> {
+        let rows = sqlx::query(statements::SECRETS).bind(&self.realm).fetch_all(connection).await?;
+        Ok(rows.iter().map(rows::fingerprint).collect::<Result<_, _>>()?)
+    }
+
+    async fn record(&self, connection: &mut SqliteConnection, revoked: &Revoked) -> Result<(), Failure> {
+        let (kind, session, subject, epoch) = match revoked {
+            Revoked::Session(id) => (rows::SESSION, Some(id.as_bytes().to_vec()), None, None),
+            Revoked::SubjectBelow(subject, epoch) => {
+                (rows::SUBJECT, None, Some(subject.as_str()), Some(counter_column(*epoch)))
+            }
+            Revoked::RealmBelow(epoch) => (rows::REALM, None, None, Some(counter_column(*epoch))),
+        };
+        sqlx::query(statements::RECORD)
+            .bind(&self.realm)
+            .bind(kind)
+            .bind(session)
+            .bind(subject)
+            .bind(epoch)
+            .bind(self.clock.now().plus(ALLOWANCE).as_millis())
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn bump(&self, connection: &mut SqliteConnection, subject: &Subject) -> Result<u64, Failure> {
+        let rows = sqlx::query(statements::BUMP_SUBJECT)
+            .bind(&self.realm)
+            .bind(subject.as_str())
+            .fetch_all(&mut *connection)
+            .await?;
+        let epoch = only(&rows)?.counter("epoch")?;
+        self.record(connection, &Revoked::SubjectBelow(subject.clone(), epoch)).await?;
+        Ok(epoch)
+    }
+
+    /// Increments the counter of the subject that a statement about a user answered. `None` if there was no such user.
+    async fn bump_changed(
+        &self,
+        connection: &mut SqliteConnection,
+        changed: &[SqliteRow],
+    ) -> Result<Option<u64>, Failure> {
+        let Some(row) = changed.first() else {
+            return Ok(None);
+        };
+        let subject = Subject::parse(&row.text("subject")?).ok_or_else(|| rows::damaged("subject"))?;
+        self.bump(connection, &subject).await.map(Some)
+    }
+
+    async fn page(&self, after: Option<i64>) -> Result<(i64, RevocationPage), StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let now = self.clock.now();
+                let statement = match after {
+                    None => sqlx::query(statements::ALL_REVOCATIONS).bind(&self.realm).bind(now.as_millis()),
+                    Some(after) => sqlx::query(statements::REVOCATIONS_AFTER).bind(&self.realm).bind(after),
+                };
+                let rows = statement.fetch_all(&mut *reader).await?;
+                let first = only(&rows)?;
+                let newest = first.integer("newest")?;
+                let revocations = rows.iter().filter_map(|row| rows::revocation(row).transpose());
+                let page = RevocationPage {
+                    revocations: revocations.collect::<Result<_, _>>()?,
+                    cursor: Cursor(newest.to_string()),
+                    realm_epoch: first.counter("realm_epoch")?,
+                    now,
+                };
+                Ok((newest, page))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let rows = sqlx::query(statements::JOIN)
+                    .bind(&self.realm)
+                    .bind(span(access_ttl))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let epoch = only(&rows)?.counter("epoch")?;
+                let secrets = self.secrets(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(Realm { epoch, secrets, now: self.clock.now() })
+            })
+            .await
+    }
+
+    async fn add_secret(&self, fingerprint: Fingerprint, only_first: bool) -> Result<Vec<Fingerprint>, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                sqlx::query(statements::ADD_SECRET)
+                    .bind(&self.realm)
+                    .bind(&fingerprint.as_bytes()[..])
+                    .bind(only_first)
+                    .execute(&mut *transaction)
+                    .await?;
+                let secrets = self.secrets(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(secrets)
+            })
+            .await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::SIGNING_KEYS).bind(&self.realm).fetch_all(&mut *reader).await?;
+                Ok(rows.iter().map(rows::sealed_key).collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut writer = self.connections.writer().await?;
+                let rows = sqlx::query(statements::ADD_FIRST_SIGNING_KEY)
+                    .bind(&self.realm)
+                    .bind(text_column(&key.kid))
+                    .bind(key.algorithm.name())
+                    .bind(&key.secret.as_bytes()[..])
+                    .bind(&key.sealed)
+                    .fetch_all(&mut *writer)
+                    .await?;
+                Ok(!rows.is_empty())
+            })
+            .await
+    }
+
+    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::EPOCHS)
+                    .bind(&self.realm)
+                    .bind(subject.as_str())
+                    .fetch_all(&mut *reader)
+                    .await?;
+                let row = only(&rows)?;
+                Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
+            })
+            .await
+    }
+
+    async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let now = self.clock.now();
+                let absolute_end = now.as_millis().saturating_add(span(session.max_ttl));
+                let idle_end = now.as_millis().saturating_add(span(session.idle_ttl)).min(absolute_end);
+                let rows = sqlx::query(statements::CREATE_SESSION)
+                    .bind(&self.realm)
+                    .bind(&session.id.as_bytes()[..])
+                    .bind(session.subject.as_str())
+                    .bind(text_column(&session.client))
+                    .bind(&session.hash.0[..])
+                    .bind(counter_column(session.epochs.realm))
+                    .bind(counter_column(session.epochs.subject))
+                    .bind(now.as_millis())
+                    .bind(idle_end)
+                    .bind(absolute_end)
+                    .bind(address_column(&session.from))
+                    .bind(optional_text_column(session.from.user_agent.as_deref()))
+                    .bind(claims_column(&session.claims))
+                    .bind(optional_text_column(session.label.as_deref()))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let Some(row) = rows.first() else {
+                    return Ok(Created::EpochMoved);
+                };
+                let stored = rows::session(row)?;
+                let surplus = sqlx::query(statements::SURPLUS)
+                    .bind(&self.realm)
+                    .bind(session.subject.as_str())
+                    .bind(&session.id.as_bytes()[..])
+                    .bind(now.as_millis())
+                    .bind(counter_column(session.epochs.realm))
+                    .bind(counter_column(session.epochs.subject))
+                    .bind(i64::from(session.most.max(1)))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let mut ended = Vec::with_capacity(surplus.len());
+                for row in &surplus {
+                    let id = SessionId::from_bytes(row.array("id")?);
+                    sqlx::query(statements::DELETE_SESSION)
+                        .bind(&self.realm)
+                        .bind(&id.as_bytes()[..])
+                        .execute(&mut *transaction)
+                        .await?;
+                    self.record(&mut transaction, &Revoked::Session(id)).await?;
+                    ended.push(id);
+                }
+                transaction.commit().await?;
+                Ok(Created::Stored { session: Box::new(stored), ended })
+            })
+            .await
+    }
+
+    async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError> {
+        self.connections
+            .within(async {
+                let mut writer = self.connections.writer().await?;
+                let now = self.clock.now();
+                let entry = RecentRotation { generation: swap.generation, at: now, key: swap.key };
+                let rows = sqlx::query(statements::SWAP)
+                    .bind(&self.realm)
+                    .bind(&swap.session.as_bytes()[..])
+                    .bind(&swap.client)
+                    .bind(i64::from(swap.generation))
+                    .bind(&swap.presented.0[..])
+                    .bind(&swap.successor.0[..])
+                    .bind(&swap.salt.0[..])
+                    .bind(now.as_millis())
+                    .bind(now.as_millis().saturating_add(span(swap.idle_ttl)))
+                    .bind(address_column(&swap.from))
+                    .bind(optional_text_column(swap.from.user_agent.as_deref()))
+                    .bind(&entry.encode()[..])
+                    .bind(now.as_millis().saturating_sub(span(swap.longest_window)))
+                    .fetch_all(&mut *writer)
+                    .await?;
+                let advanced = |row: &SqliteRow| Ok(Advanced { session: rows::session(row)?, now });
+                rows.first().map(advanced).transpose()
+            })
+            .await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionState>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::SESSION)
+                    .bind(&self.realm)
+                    .bind(&id.as_bytes()[..])
+                    .fetch_all(&mut *reader)
+                    .await?;
+                let state = |row: &SqliteRow| {
+                    Ok(SessionState {
+                        session: rows::session(row)?,
+                        current: Epochs {
+                            realm: row.counter("current_realm_epoch")?,
+                            subject: row.counter("current_subject_epoch")?,
+                        },
+                        now: self.clock.now(),
+                    })
+                };
+                rows.first().map(state).transpose()
+            })
+            .await
+    }
+
+    async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::SESSIONS_OF)
+                    .bind(&self.realm)
+                    .bind(subject.as_str())
+                    .bind(self.clock.now().as_millis())
+                    .fetch_all(&mut *reader)
+                    .await?;
+                Ok(rows.iter().map(rows::session).collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn end_session(&self, id: SessionId) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let deleted = sqlx::query(statements::DELETE_SESSION)
+                    .bind(&self.realm)
+                    .bind(&id.as_bytes()[..])
+                    .execute(&mut *transaction)
+                    .await?;
+                self.record(&mut transaction, &Revoked::Session(id)).await?;
+                transaction.commit().await?;
+                Ok(deleted.rows_affected() > 0)
+            })
+            .await
+    }
+
+    async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let epoch = self.bump(&mut transaction, subject).await?;
+                transaction.commit().await?;
+                Ok(epoch)
+            })
+            .await
+    }
+
+    async fn end_realm(&self) -> Result<u64, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let rows = sqlx::query(statements::BUMP_REALM).bind(&self.realm).fetch_all(&mut *transaction).await?;
+                let epoch = only(&rows)?.counter("epoch")?;
+                self.record(&mut transaction, &Revoked::RealmBelow(epoch)).await?;
+                transaction.commit().await?;
+                Ok(epoch)
+            })
+            .await
+    }
+
+    async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
+        if let Some(after) = after.and_then(|cursor| cursor.0.parse::<i64>().ok()).filter(|after| *after >= 0) {
+            let (newest, page) = self.page(Some(after)).await?;
+            // A file that counts less far than the reader has been is an older one, put back.
+            if newest >= after {
+                return Ok(page);
+            }
+        }
+        Ok(self.page(None).await?.1)
+    }
+
+    async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let before = self.clock.now().as_millis().saturating_sub(span(keep));
+                let mut purged = 0;
+                for statement in [statements::PURGE_SESSIONS, statements::PURGE_REVOCATIONS] {
+                    let done = sqlx::query(statement)
+                        .bind(&self.realm)
+                        .bind(before)
+                        .bind(i64::from(most))
+                        .execute(&mut *transaction)
+                        .await?;
+                    purged += done.rows_affected();
+                }
+                transaction.commit().await?;
+                Ok(purged)
+            })
+            .await
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows =
+                    sqlx::query(statements::USER).bind(&self.realm).bind(name.as_str()).fetch_all(&mut *reader).await?;
+                Ok(rows.first().map(rows::user).transpose()?)
+            })
+            .await
+    }
+
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::USERS).bind(&self.realm).fetch_all(&mut *reader).await?;
+                Ok(rows.iter().map(rows::user).collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut writer = self.connections.writer().await?;
+                let done = sqlx::query(statements::ADD_USER)
+                    .bind(&self.realm)
+                    .bind(user.name.as_str())
+                    .bind(user.subject.as_str())
+                    .bind(text_column(&user.password_hash.0))
+                    .bind(user.disabled)
+                    .bind(claims_column(&user.claims))
+                    .execute(&mut *writer)
+                    .await?;
+                Ok(done.rows_affected() > 0)
+            })
+            .await
+    }
+
+    async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let changed = sqlx::query(statements::SET_PASSWORD)
+                    .bind(&self.realm)
+                    .bind(name.as_str())
+                    .bind(text_column(&hash.0))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let epoch = self.bump_changed(&mut transaction, &changed).await?;
+                transaction.commit().await?;
+                Ok(epoch)
+            })
+            .await
+    }
+
+    async fn upgrade_password(
+        &self,
+        name: &UserName,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError> {
+        self.connections
+            .within(async {
+                let mut writer = self.connections.writer().await?;
+                sqlx::query(statements::UPGRADE_PASSWORD)
+                    .bind(&self.realm)
+                    .bind(name.as_str())
+                    .bind(text_column(&old.0))
+                    .bind(text_column(&new.0))
+                    .execute(&mut *writer)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn set_disabled(&self, name: &UserName, disabled: bool) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let changed = sqlx::query(statements::SET_DISABLED)
+                    .bind(&self.realm)
+                    .bind(name.as_str())
+                    .bind(disabled)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                if disabled {
+                    self.bump_changed(&mut transaction, &changed).await?;
+                }
+                transaction.commit().await?;
+                Ok(!changed.is_empty())
+            })
+            .await
+    }
+
+    async fn remove_user(&self, name: &UserName) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let removed = sqlx::query(statements::REMOVE_USER)
+                    .bind(&self.realm)
+                    .bind(name.as_str())
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let epoch = self.bump_changed(&mut transaction, &removed).await?;
+                transaction.commit().await?;
+                Ok(epoch.is_some())
+            })
+            .await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                // The clock is ours, but an answer says that the file can be read.
+                sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_all(&mut *reader).await?;
+                Ok(self.clock.now())
+            })
+            .await
+    }
+}
+
+impl Columns for SqliteRow {
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+}
+
+/// The row of a statement that always answers one.
+fn only(rows: &[SqliteRow]) -> Result<&SqliteRow, StoreError> {
+    rows.first().ok_or_else(|| StoreError::Corrupt("a statement gave no answer".into()))
+}

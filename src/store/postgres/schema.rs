@@ -1,0 +1,102 @@
+//! The tables of this version, and how they come about.
+//!
+//! A migration is one transaction under an advisory lock of that transaction, so that it is also safe behind a pooler
+//! that gives each transaction another session, and leaves nothing behind when it fails.
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, Executor, PgConnection, Row, SqlSafeStr};
+
+use super::super::StoreError;
+use super::super::schema::{self, Standing, Step};
+use super::connection::{connect, store_error};
+
+/// Brings the schema up to date and says how many migrations that took.
+pub(super) async fn migrate(options: &PgConnectOptions, timeout: Duration) -> Result<usize, StoreError> {
+    let mut connection = connect(options, timeout).await?;
+    let migrator = migrator();
+    let done = match schema::standing(&applied(&mut connection).await?, &steps(&migrator))? {
+        Standing::Current => 0,
+        Standing::Behind(_) => apply(&mut connection, migrator).await?,
+    };
+    // What matters is committed; the server closes what we fail to.
+    let _ = connection.close().await;
+    Ok(done)
+}
+
+/// Fails unless the schema is this version's.
+pub(super) async fn check(options: &PgConnectOptions, timeout: Duration) -> Result<(), StoreError> {
+    let mut connection = connect(options, timeout).await?;
+    let applied = applied(&mut connection).await?;
+    let _ = connection.close().await;
+    schema::require_current(&applied, &steps(&migrator()))
+}
+
+async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<usize, StoreError> {
+    let failed = |error: sqlx::Error| store_error(&error);
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    transaction.execute(LIMITS).await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await.map_err(failed)?;
+    // Another migration may have finished while this one waited.
+    let missing = match schema::standing(&applied(&mut transaction).await?, &steps(&migrator))? {
+        Standing::Current => return Ok(0),
+        Standing::Behind(missing) => missing,
+    };
+    if !exists(&mut transaction, "SELECT to_regnamespace('sidegate') IS NOT NULL AS found").await? {
+        // Only then: even `IF NOT EXISTS` needs the right to create schemas, which an operator may have kept.
+        migrator.create_schema("sidegate");
+    }
+    migrator.set_locking(false);
+    migrator.run(&mut *transaction).await.map_err(|error| migration_error(&error))?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(missing)
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
+    if !exists(connection, "SELECT to_regclass('sidegate._sqlx_migrations') IS NOT NULL AS found").await? {
+        return Ok(Vec::new());
+    }
+    let read = async {
+        let rows = sqlx::query("SELECT version, checksum FROM sidegate._sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+        rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect()
+    };
+    let steps: Result<Vec<Step>, sqlx::Error> = read.await;
+    steps.map_err(|error| store_error(&error))
+}
+
+async fn exists(connection: &mut PgConnection, question: &'static str) -> Result<bool, StoreError> {
+    let row = sqlx::query(question).fetch_one(connection).await;
+    row.and_then(|row| row.try_get("found")).map_err(|error| store_error(&error))
+}
+
+fn migrator() -> Migrator {
+    let initial = include_str!("migrations/0001_initial.sql").into_sql_str();
+    let mut migrator =
+        Migrator::with_migrations(vec![Migration::new(1, "initial".into(), MigrationType::Simple, initial, false)]);
+    migrator.dangerous_set_table_name("sidegate._sqlx_migrations");
+    migrator
+}
+
+fn steps(migrator: &Migrator) -> Vec<Step> {
+    migrator.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
+}
+
+fn migration_error(error: &MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => match store_error(cause) {
+            StoreError::Unavailable(why) => StoreError::Unavailable(format!("the migration failed: {why}")),
+            other => other,
+        },
+        other => StoreError::Schema(other.to_string()),
+    }
+}
+
+/// A migration may rewrite a table, but should not queue behind a lock for ever.
+const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'";
+
+/// Any constant: "sidegate" in ASCII.
+const LOCK: i64 = 0x7369_6465_6761_7465;

@@ -1,0 +1,301 @@
+//! The statements. Each one is atomic by itself and reads the clock once.
+//!
+//! `$1` is always the realm. What a statement changes and records is in one `WITH`, so that no transaction has to be
+//! held open between us and the server.
+
+use super::super::rows::{session_columns, user_columns};
+
+/// The clock, read once: a `VOLATILE` function in a materialised table of one row.
+macro_rules! clock {
+    () => {
+        "WITH clock AS MATERIALIZED (SELECT sidegate.now_ms() AS now)"
+    };
+}
+
+macro_rules! realm_epoch {
+    () => {
+        "COALESCE((SELECT r.epoch FROM sidegate.realm r WHERE r.realm = $1), 0)"
+    };
+}
+
+/// Of the subject that the given expression names.
+macro_rules! subject_epoch {
+    ($subject:literal) => {
+        concat!(
+            "COALESCE((SELECT e.epoch FROM sidegate.subject_epoch e WHERE e.realm = $1 AND e.subject = ",
+            $subject,
+            "), 0)"
+        )
+    };
+}
+
+/// Until when a revocation recorded now is kept: the longest access token of the realm, and `$2`, the allowance.
+macro_rules! until {
+    () => {
+        "(SELECT now FROM clock) + $2 + COALESCE((SELECT r.access_ttl FROM sidegate.realm r WHERE r.realm = $1), 0)"
+    };
+}
+
+/// Increments the counter of the subject in `changed`, records it, and answers the new value; no row if `changed` is
+/// empty.
+macro_rules! bump_changed_subject {
+    () => {
+        concat!(
+            ", bumped AS (
+                INSERT INTO sidegate.subject_epoch AS e (realm, subject, epoch) SELECT $1, subject, 1 FROM changed
+                ON CONFLICT (realm, subject) DO UPDATE SET epoch = e.epoch + 1
+                RETURNING subject, epoch
+            ), recorded AS (
+                INSERT INTO sidegate.revocation (realm, kind, subject, epoch, until)
+                SELECT $1, 'subject', subject, epoch, ",
+            until!(),
+            " FROM bumped
+            )
+            SELECT epoch FROM bumped"
+        )
+    };
+}
+
+/// `$2` access-token lifetime.
+pub(super) const JOIN: &str = "
+    WITH joined AS (
+        INSERT INTO sidegate.realm AS r (realm, epoch, access_ttl) VALUES ($1, 0, $2)
+        ON CONFLICT (realm) DO UPDATE SET access_ttl = GREATEST(r.access_ttl, EXCLUDED.access_ttl)
+        RETURNING epoch
+    )
+    SELECT epoch, sidegate.now_ms() AS now,
+        ARRAY(SELECT fingerprint FROM sidegate.secret WHERE realm = $1 ORDER BY seq) AS secrets
+    FROM joined";
+
+/// `$2` fingerprint, `$3` whether only as the first. Under the realm's lock.
+pub(super) const ADD_SECRET: &str = "
+    WITH added AS (
+        INSERT INTO sidegate.secret (realm, fingerprint)
+        SELECT $1, $2 WHERE NOT ($3 AND EXISTS (SELECT FROM sidegate.secret WHERE realm = $1))
+        ON CONFLICT DO NOTHING
+        RETURNING seq, fingerprint
+    )
+    SELECT seq, fingerprint FROM sidegate.secret WHERE realm = $1
+    UNION ALL SELECT seq, fingerprint FROM added
+    ORDER BY seq";
+
+pub(super) const SIGNING_KEYS: &str =
+    "SELECT kid, algorithm, secret, sealed FROM sidegate.signing_key WHERE realm = $1 ORDER BY seq";
+
+/// `$2` kid, `$3` algorithm, `$4` secret, `$5` sealed. Under the realm's lock.
+pub(super) const ADD_FIRST_SIGNING_KEY: &str = "
+    INSERT INTO sidegate.signing_key (realm, kid, algorithm, secret, sealed)
+    SELECT $1, $2, $3, $4, $5
+    WHERE NOT EXISTS (SELECT FROM sidegate.signing_key WHERE realm = $1 AND algorithm = $3)
+    ON CONFLICT DO NOTHING
+    RETURNING kid";
+
+/// `$2` subject.
+pub(super) const EPOCHS: &str =
+    concat!("SELECT ", realm_epoch!(), " AS realm_epoch, ", subject_epoch!("$2"), " AS subject_epoch");
+
+/// `$2` allowance, `$3` most, `$4` id, `$5` subject, `$6` client, `$7` hash, `$8` and `$9` epochs, `$10` address,
+/// `$11` user agent, `$12` claims, `$13` label, `$14` idle and `$15` absolute lifetime. Under the subject's lock. No row
+/// if an epoch has moved.
+pub(super) const CREATE_SESSION: &str = concat!(
+    clock!(),
+    ", added AS (
+        INSERT INTO sidegate.session (id, realm, subject, client, generation, hash, salt, recent, realm_epoch,
+            subject_epoch, created, rotated, idle_end, absolute_end, login_address, login_user_agent, last_address,
+            last_user_agent, claims, label)
+        SELECT $4, $1, $5, $6, 0, $7, NULL, ''::bytea, $8, $9, now, now, now + LEAST($14::bigint, $15::bigint),
+            now + $15::bigint, $10, $11, $10, $11, $12, $13
+        FROM clock WHERE $8 = ",
+    realm_epoch!(),
+    " AND $9 = ",
+    subject_epoch!("$5"),
+    " RETURNING ",
+    session_columns!(),
+    "), surplus AS MATERIALIZED (
+        SELECT s.id FROM sidegate.session s, clock, added
+        WHERE s.realm = $1 AND s.subject = $5 AND s.idle_end > now AND s.absolute_end > now
+            AND s.realm_epoch = $8 AND s.subject_epoch = $9
+        ORDER BY s.created DESC, s.id DESC OFFSET $3 - 1
+    ), ended AS (
+        DELETE FROM sidegate.session s USING surplus WHERE s.id = surplus.id RETURNING s.id, s.created
+    ), recorded AS (
+        INSERT INTO sidegate.revocation (realm, kind, session, until) SELECT $1, 'session', id, ",
+    until!(),
+    " FROM ended ORDER BY created, id
+    )
+    SELECT ",
+    session_columns!(),
+    ", ARRAY(SELECT ended.id FROM ended ORDER BY ended.created, ended.id) AS ended FROM added"
+);
+
+/// `$2` id, `$3` client, `$4` presented generation, `$5` presented hash, `$6` successor hash, `$7` salt, `$8` idle
+/// lifetime, `$9` address, `$10` user agent, `$11` presented generation as four bytes, `$12` MAC, `$13` longest window.
+pub(super) const SWAP: &str = concat!(
+    clock!(),
+    " UPDATE sidegate.session s SET
+        generation = s.generation + 1,
+        hash = $6,
+        salt = $7,
+        rotated = now,
+        idle_end = LEAST(s.absolute_end, now + $8),
+        last_address = $9,
+        last_user_agent = $10,
+        recent = $11::bytea || int8send(now) || $12::bytea
+            || CASE WHEN s.rotated < now - $13 THEN ''::bytea ELSE substr(s.recent, 1, 15 * 28) END
+    FROM clock
+    WHERE s.id = $2 AND s.realm = $1 AND s.client = $3 AND s.generation = $4 AND s.generation < 4294967295
+        AND s.hash = $5 AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
+    realm_epoch!(),
+    " AND s.subject_epoch = ",
+    subject_epoch!("s.subject"),
+    " RETURNING now, ",
+    session_columns!()
+);
+
+/// `$2` id.
+pub(super) const SESSION: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS current_realm_epoch, ",
+    subject_epoch!("s.subject"),
+    " AS current_subject_epoch, sidegate.now_ms() AS now FROM sidegate.session s WHERE s.id = $2 AND s.realm = $1"
+);
+
+/// `$2` subject.
+pub(super) const SESSIONS_OF: &str = concat!(
+    clock!(),
+    " SELECT ",
+    session_columns!(),
+    " FROM sidegate.session s, clock
+    WHERE s.realm = $1 AND s.subject = $2 AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
+    realm_epoch!(),
+    " AND s.subject_epoch = ",
+    subject_epoch!("$2"),
+    " ORDER BY s.created DESC, s.id DESC"
+);
+
+/// `$2` allowance, `$3` id.
+pub(super) const END_SESSION: &str = concat!(
+    clock!(),
+    ", ended AS (
+        DELETE FROM sidegate.session WHERE id = $3 AND realm = $1 RETURNING id
+    ), recorded AS (
+        INSERT INTO sidegate.revocation (realm, kind, session, until) SELECT $1, 'session', $3, ",
+    until!(),
+    ")
+    SELECT EXISTS (SELECT FROM ended) AS existed"
+);
+
+/// `$2` allowance, `$3` subject.
+pub(super) const END_SUBJECT: &str =
+    concat!(clock!(), ", changed AS (SELECT $3::text AS subject)", bump_changed_subject!());
+
+/// `$2` allowance.
+pub(super) const END_REALM: &str = concat!(
+    clock!(),
+    ", bumped AS (
+        INSERT INTO sidegate.realm AS r (realm, epoch, access_ttl) VALUES ($1, 1, 0)
+        ON CONFLICT (realm) DO UPDATE SET epoch = r.epoch + 1
+        RETURNING epoch
+    ), recorded AS (
+        INSERT INTO sidegate.revocation (realm, kind, epoch, until) SELECT $1, 'realm', epoch, ",
+    until!(),
+    " FROM bumped
+    )
+    SELECT epoch FROM bumped"
+);
+
+/// One row at least: a page without revocations has a position, too. What its snapshot did not show yet is what is not
+/// visible in it, looked at from the next one.
+macro_rules! page {
+    ($condition:literal) => {
+        concat!(
+            "WITH page AS MATERIALIZED (
+                SELECT sidegate.now_ms() AS now, pg_current_snapshot() AS snapshot,
+                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start
+            )
+            SELECT page.now, page.snapshot::text AS snapshot, page.server_start, ",
+            realm_epoch!(),
+            " AS realm_epoch, v.kind, v.session, v.subject, v.epoch, v.until
+            FROM page LEFT JOIN sidegate.revocation v ON v.realm = $1 AND ",
+            $condition,
+            " ORDER BY v.seq"
+        )
+    };
+}
+
+pub(super) const ALL_REVOCATIONS: &str = page!("v.until > page.now");
+
+/// `$2` the snapshot of the page before.
+pub(super) const REVOCATIONS_AFTER: &str = page!(
+    "v.txid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(v.txid, $2::text::pg_snapshot)"
+);
+
+/// `$2` keep, `$3` most.
+pub(super) const PURGE: &str = concat!(
+    clock!(),
+    ", sessions AS (
+        SELECT id FROM sidegate.session WHERE realm = $1 AND absolute_end < (SELECT now FROM clock) - $2
+        ORDER BY absolute_end, id LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), purged_sessions AS (
+        DELETE FROM sidegate.session s USING sessions WHERE s.id = sessions.id RETURNING s.id
+    ), revocations AS (
+        SELECT seq FROM sidegate.revocation WHERE realm = $1 AND until < (SELECT now FROM clock) - $2
+        ORDER BY until, seq LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), purged_revocations AS (
+        DELETE FROM sidegate.revocation v USING revocations WHERE v.seq = revocations.seq RETURNING v.seq
+    )
+    SELECT (SELECT count(*) FROM purged_sessions) + (SELECT count(*) FROM purged_revocations) AS purged"
+);
+
+/// `$2` name.
+pub(super) const USER: &str =
+    concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 AND name = $2");
+
+pub(super) const USERS: &str =
+    concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 ORDER BY name");
+
+/// `$2` name, `$3` subject, `$4` password hash, `$5` disabled, `$6` claims.
+pub(super) const ADD_USER: &str = "
+    INSERT INTO sidegate.users (realm, name, subject, password_hash, disabled, claims) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING
+    RETURNING name";
+
+/// `$2` allowance, `$3` name, `$4` hash.
+pub(super) const SET_PASSWORD: &str = concat!(
+    clock!(),
+    ", changed AS (
+        UPDATE sidegate.users SET password_hash = $4 WHERE realm = $1 AND name = $3 RETURNING subject
+    )",
+    bump_changed_subject!()
+);
+
+/// `$2` name, `$3` old hash, `$4` new hash.
+pub(super) const UPGRADE_PASSWORD: &str =
+    "UPDATE sidegate.users SET password_hash = $4 WHERE realm = $1 AND name = $2 AND password_hash = $3 RETURNING name";
+
+/// `$2` allowance, `$3` name.
+pub(super) const DISABLE: &str = concat!(
+    clock!(),
+    ", changed AS (
+        UPDATE sidegate.users SET disabled = true WHERE realm = $1 AND name = $3 RETURNING subject
+    )",
+    bump_changed_subject!()
+);
+
+/// `$2` name.
+pub(super) const ENABLE: &str =
+    "UPDATE sidegate.users SET disabled = false WHERE realm = $1 AND name = $2 RETURNING name";
+
+/// `$2` allowance, `$3` name.
+pub(super) const REMOVE_USER: &str = concat!(
+    clock!(),
+    ", changed AS (
+        DELETE FROM sidegate.users WHERE realm = $1 AND name = $3 RETURNING subject
+    )",
+    bump_changed_subject!()
+);
+
+pub(super) const NOW: &str = "SELECT sidegate.now_ms() AS now";

@@ -1,0 +1,173 @@
+//! From columns to values, the same for every SQL store.
+//!
+//! A row is somebody else's input: another version, another program or a damaged disk may have written it. Whatever does
+//! not decode is [`StoreError::Corrupt`], with the column's name and never its content.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{SealedKey, StoreError};
+use crate::domain::keys::Algorithm;
+use crate::domain::revocation::{Revocation, Revoked};
+use crate::domain::secret::Fingerprint;
+use crate::domain::session::{Epochs, Origin, RecentRotations, Salt, Session, SessionId, Subject, TokenHash};
+use crate::domain::time::{Timestamp, millis};
+use crate::domain::user::{PasswordHash, User, UserName};
+
+/// A row whose columns are found by name.
+pub(super) trait Columns {
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError>;
+    fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError>;
+    fn text(&self, column: &'static str) -> Result<String, StoreError>;
+    fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError>;
+    fn integer(&self, column: &'static str) -> Result<i64, StoreError>;
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
+
+    fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+        self.integer(column).map(Timestamp::from_millis)
+    }
+
+    fn counter(&self, column: &'static str) -> Result<u64, StoreError> {
+        u64::try_from(self.integer(column)?).map_err(|_| damaged(column))
+    }
+
+    fn array<const N: usize>(&self, column: &'static str) -> Result<[u8; N], StoreError> {
+        self.bytes(column)?.try_into().map_err(|_| damaged(column))
+    }
+}
+
+/// The columns of [`session`], for a statement.
+macro_rules! session_columns {
+    () => {
+        "id, subject, client, generation, hash, salt, recent, realm_epoch, subject_epoch, created, rotated, idle_end, \
+         absolute_end, login_address, login_user_agent, last_address, last_user_agent, claims, label"
+    };
+}
+pub(super) use session_columns;
+
+/// The columns of [`user`], for a statement.
+macro_rules! user_columns {
+    () => {
+        "name, subject, password_hash, disabled, claims"
+    };
+}
+pub(super) use user_columns;
+
+pub(super) fn session(row: &impl Columns) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: SessionId::from_bytes(row.array("id")?),
+        subject: subject(row)?,
+        client: row.text("client")?,
+        generation: u32::try_from(row.integer("generation")?).map_err(|_| damaged("generation"))?,
+        hash: TokenHash(row.array("hash")?),
+        salt: salt(row)?,
+        recent: RecentRotations::decode(&row.bytes("recent")?).ok_or_else(|| damaged("recent"))?,
+        epochs: Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? },
+        created: row.time("created")?,
+        rotated: row.time("rotated")?,
+        idle_end: row.time("idle_end")?,
+        absolute_end: row.time("absolute_end")?,
+        login_from: origin(row, "login_address", "login_user_agent")?,
+        last_from: origin(row, "last_address", "last_user_agent")?,
+        claims: claims(row)?,
+        label: row.optional_text("label")?,
+    })
+}
+
+pub(super) fn user(row: &impl Columns) -> Result<User, StoreError> {
+    Ok(User {
+        name: UserName::parse(&row.text("name")?).ok_or_else(|| damaged("name"))?,
+        subject: subject(row)?,
+        password_hash: PasswordHash(row.text("password_hash")?),
+        disabled: row.flag("disabled")?,
+        claims: claims(row)?,
+    })
+}
+
+/// `None` if the row is the one that a page without revocations consists of.
+pub(super) fn revocation(row: &impl Columns) -> Result<Option<Revocation>, StoreError> {
+    let Some(kind) = row.optional_text("kind")? else {
+        return Ok(None);
+    };
+    let revoked = match kind.as_str() {
+        SESSION => Revoked::Session(SessionId::from_bytes(row.array("session")?)),
+        SUBJECT => Revoked::SubjectBelow(subject(row)?, row.counter("epoch")?),
+        REALM => Revoked::RealmBelow(row.counter("epoch")?),
+        _ => return Err(damaged("kind")),
+    };
+    Ok(Some(Revocation { revoked, until: row.time("until")? }))
+}
+
+pub(super) fn sealed_key(row: &impl Columns) -> Result<SealedKey, StoreError> {
+    Ok(SealedKey {
+        kid: row.text("kid")?,
+        algorithm: Algorithm::parse(&row.text("algorithm")?).ok_or_else(|| damaged("algorithm"))?,
+        secret: Fingerprint::from_bytes(row.array("secret")?),
+        sealed: row.bytes("sealed")?,
+    })
+}
+
+pub(super) fn fingerprint(row: &impl Columns) -> Result<Fingerprint, StoreError> {
+    row.array("fingerprint").map(Fingerprint::from_bytes)
+}
+
+/// Claims as they are written.
+pub(super) fn claims_column(claims: &Map<String, Value>) -> String {
+    // A map of JSON values always serialises; its `Display` is the compact form.
+    Value::Object(claims.clone()).to_string()
+}
+
+/// A free text as it is written. Postgres has no NUL in texts, so no store keeps any.
+pub(super) fn text_column(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+pub(super) fn optional_text_column(text: Option<&str>) -> Option<String> {
+    text.map(text_column)
+}
+
+pub(super) fn address_column(origin: &Origin) -> Option<String> {
+    origin.address.map(|address| address.to_string())
+}
+
+/// A counter for a statement that compares it; one that no column can hold equals none.
+pub(super) fn counter_column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(-1)
+}
+
+/// A duration for a statement that adds or subtracts it: cut at ten thousand years, where no sum overflows.
+pub(super) fn span(duration: Duration) -> i64 {
+    const LONGEST: i64 = 10_000 * 366 * 86_400_000;
+    millis(duration).min(LONGEST)
+}
+
+pub(super) fn damaged(column: &str) -> StoreError {
+    StoreError::Corrupt(format!("column {column} has an unexpected value"))
+}
+
+fn subject(row: &impl Columns) -> Result<Subject, StoreError> {
+    Subject::parse(&row.text("subject")?).ok_or_else(|| damaged("subject"))
+}
+
+fn salt(row: &impl Columns) -> Result<Option<Salt>, StoreError> {
+    let Some(bytes) = row.optional_bytes("salt")? else {
+        return Ok(None);
+    };
+    bytes.try_into().map(|bytes| Some(Salt(bytes))).map_err(|_| damaged("salt"))
+}
+
+fn origin(row: &impl Columns, address: &'static str, user_agent: &'static str) -> Result<Origin, StoreError> {
+    let parsed = row.optional_text(address)?.map(|text| text.parse::<IpAddr>().map_err(|_| damaged(address)));
+    Ok(Origin { address: parsed.transpose()?, user_agent: row.optional_text(user_agent)? })
+}
+
+fn claims(row: &impl Columns) -> Result<Map<String, Value>, StoreError> {
+    serde_json::from_str(&row.text("claims")?).map_err(|_| damaged("claims"))
+}
+
+/// `revocation.kind`.
+pub(super) const SESSION: &str = "session";
+pub(super) const SUBJECT: &str = "subject";
+pub(super) const REALM: &str = "realm";

@@ -1,0 +1,79 @@
+//! Whether the tables are this version's.
+
+use super::StoreError;
+
+/// One migration: its number and the hash of its text.
+pub(super) type Step = (i64, Vec<u8>);
+
+/// What has to be done before the tables can be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Current,
+    /// Migrations of ours that have not been applied yet.
+    Behind(usize),
+}
+
+/// Compares what was applied with what this version has.
+///
+/// # Errors
+/// [`StoreError::Schema`] if something was applied that this version does not know: it must keep its hands off.
+pub(super) fn standing(applied: &[Step], ours: &[Step]) -> Result<Standing, StoreError> {
+    let newest = ours.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    for (version, checksum) in applied {
+        match ours.iter().find(|(known, _)| known == version) {
+            Some((_, expected)) if expected == checksum => {}
+            Some(_) => {
+                let why = format!("migration {version} is another than this version's; hint: another build made it");
+                return Err(StoreError::Schema(why));
+            }
+            None => {
+                let why = format!(
+                    "it is newer: migration {version} was applied, this version knows {newest}; \
+                     hint: run the sidegate that migrated it, or a later one"
+                );
+                return Err(StoreError::Schema(why));
+            }
+        }
+    }
+    match ours.len() - applied.len() {
+        0 => Ok(Standing::Current),
+        missing => Ok(Standing::Behind(missing)),
+    }
+}
+
+/// Like [`standing`], when being behind is an error too.
+pub(super) fn require_current(applied: &[Step], ours: &[Step]) -> Result<(), StoreError> {
+    let why = match standing(applied, ours)? {
+        Standing::Current => return Ok(()),
+        Standing::Behind(_) if applied.is_empty() => "it has no tables yet",
+        Standing::Behind(_) => "it is older",
+    };
+    Err(StoreError::Schema(format!("{why}; hint: run `sidegate migrate`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(versions: &[i64]) -> Vec<Step> {
+        versions.iter().map(|version| (*version, vec![u8::try_from(*version).unwrap()])).collect()
+    }
+
+    #[test]
+    fn the_same_steps_are_current_and_fewer_are_behind() {
+        assert_eq!(standing(&steps(&[1, 2]), &steps(&[1, 2])), Ok(Standing::Current));
+        assert_eq!(standing(&steps(&[1]), &steps(&[1, 2])), Ok(Standing::Behind(1)));
+        let error = require_current(&steps(&[1]), &steps(&[1, 2])).unwrap_err();
+        assert!(error.to_string().contains("it is older; hint: run `sidegate migrate`"), "{error}");
+        let error = require_current(&[], &steps(&[1])).unwrap_err();
+        assert!(error.to_string().contains("it has no tables yet; hint: run `sidegate migrate`"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_or_a_foreign_schema_is_refused() {
+        let error = standing(&steps(&[1, 3]), &steps(&[1, 2])).unwrap_err();
+        assert!(error.to_string().contains("it is newer: migration 3 was applied, this version knows 2"), "{error}");
+        let error = standing(&[(1, vec![9])], &steps(&[1])).unwrap_err();
+        assert!(error.to_string().contains("migration 1 is another"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The tables of this version, and how they come about: in one transaction that nobody else writes beside.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Connection, Row, SqlSafeStr, SqliteConnection};
+
+use super::super::StoreError;
+use super::super::schema::{self, Standing, Step};
+use super::connection::{connect, create_file, store_error};
+
+/// Makes the file if there is none, brings the schema up to date and says how many migrations that took.
+pub(super) async fn migrate(path: &Path, timeout: Duration) -> Result<usize, StoreError> {
+    create_file(path)?;
+    let mut connection = connect(path, timeout).await?;
+    let done = apply(&mut connection).await;
+    let _ = connection.close().await;
+    done
+}
+
+/// Fails unless the file is there and its schema is this version's.
+pub(super) async fn check(path: &Path, timeout: Duration) -> Result<(), StoreError> {
+    if path.try_exists().is_ok_and(|there| !there) {
+        return Err(StoreError::Schema("there is no such file; hint: run `sidegate migrate`".into()));
+    }
+    let mut connection = connect(path, timeout).await?;
+    let applied = applied(&mut connection).await;
+    let _ = connection.close().await;
+    schema::require_current(&applied?, &steps(&migrator()))
+}
+
+async fn apply(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
+    let migrator = migrator();
+    if schema::standing(&applied(connection).await?, &steps(&migrator))? == Standing::Current {
+        return Ok(0);
+    }
+    let failed = |error: sqlx::Error| store_error(&error);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    // Another migration may have finished while this one waited.
+    let missing = match schema::standing(&applied(&mut transaction).await?, &steps(&migrator))? {
+        Standing::Current => return Ok(0),
+        Standing::Behind(missing) => missing,
+    };
+    migrator.run(&mut *transaction).await.map_err(|error| migration_error(&error))?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(missing)
+}
+
+async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Step>, StoreError> {
+    let read = async {
+        let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'")
+            .fetch_all(&mut *connection)
+            .await?;
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+        rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect()
+    };
+    let steps: Result<Vec<Step>, sqlx::Error> = read.await;
+    steps.map_err(|error| store_error(&error))
+}
+
+fn migrator() -> Migrator {
+    let initial = include_str!("migrations/0001_initial.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "initial".into(), MigrationType::Simple, initial, false)])
+}
+
+fn steps(migrator: &Migrator) -> Vec<Step> {
+    migrator.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
+}
+
+fn migration_error(error: &MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => match store_error(cause) {
+            StoreError::Unavailable(why) => StoreError::Unavailable(format!("the migration failed: {why}")),
+            other => other,
+        },
+        other => StoreError::Schema(other.to_string()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The statements. `?1` is always the realm; times are the caller's.
+
+use super::super::rows::{session_columns, user_columns};
+
+macro_rules! realm_epoch {
+    () => {
+        "COALESCE((SELECT r.epoch FROM realm r WHERE r.realm = ?1), 0)"
+    };
+}
+
+/// Of the subject that the given expression names.
+macro_rules! subject_epoch {
+    ($subject:literal) => {
+        concat!("COALESCE((SELECT e.epoch FROM subject_epoch e WHERE e.realm = ?1 AND e.subject = ", $subject, "), 0)")
+    };
+}
+
+/// `?2` access-token lifetime.
+pub(super) const JOIN: &str = "
+    INSERT INTO realm (realm, epoch, access_ttl) VALUES (?1, 0, ?2)
+    ON CONFLICT (realm) DO UPDATE SET access_ttl = MAX(access_ttl, excluded.access_ttl)
+    RETURNING epoch";
+
+pub(super) const SECRETS: &str = "SELECT fingerprint FROM secret WHERE realm = ?1 ORDER BY seq";
+
+/// `?2` fingerprint, `?3` whether only as the first.
+pub(super) const ADD_SECRET: &str = "
+    INSERT INTO secret (realm, fingerprint)
+    SELECT ?1, ?2 WHERE NOT (?3 AND EXISTS (SELECT 1 FROM secret WHERE realm = ?1))
+    ON CONFLICT DO NOTHING";
+
+pub(super) const SIGNING_KEYS: &str =
+    "SELECT kid, algorithm, secret, sealed FROM signing_key WHERE realm = ?1 ORDER BY seq";
+
+/// `?2` kid, `?3` algorithm, `?4` secret, `?5` sealed.
+pub(super) const ADD_FIRST_SIGNING_KEY: &str = "
+    INSERT INTO signing_key (realm, kid, algorithm, secret, sealed)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?3)
+    ON CONFLICT DO NOTHING
+    RETURNING kid";
+
+/// `?2` subject.
+pub(super) const EPOCHS: &str =
+    concat!("SELECT ", realm_epoch!(), " AS realm_epoch, ", subject_epoch!("?2"), " AS subject_epoch");
+
+/// `?2` id, `?3` subject, `?4` client, `?5` hash, `?6` and `?7` epochs, `?8` now, `?9` idle and `?10` absolute end, `?11`
+/// address, `?12` user agent, `?13` claims, `?14` label. No row if an epoch has moved.
+pub(super) const CREATE_SESSION: &str = concat!(
+    "INSERT INTO session (id, realm, subject, client, generation, hash, salt, recent, realm_epoch, subject_epoch,
+        created, rotated, idle_end, absolute_end, login_address, login_user_agent, last_address, last_user_agent,
+        claims, label)
+    SELECT ?2, ?1, ?3, ?4, 0, ?5, NULL, x'', ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?11, ?12, ?13, ?14
+    WHERE ?6 = ",
+    realm_epoch!(),
+    " AND ?7 = ",
+    subject_epoch!("?3"),
+    " RETURNING ",
+    session_columns!()
+);
+
+/// `?2` subject, `?3` the new session, `?4` now, `?5` and `?6` epochs, `?7` most.
+pub(super) const SURPLUS: &str = "
+    SELECT id FROM (
+        SELECT id, created FROM session
+        WHERE realm = ?1 AND subject = ?2 AND id <> ?3 AND idle_end > ?4 AND absolute_end > ?4 AND realm_epoch = ?5
+            AND subject_epoch = ?6
+        ORDER BY created DESC, id DESC LIMIT -1 OFFSET ?7 - 1
+    ) ORDER BY created, id";
+
+/// `?2` id, `?3` client, `?4` presented generation, `?5` presented hash, `?6` successor hash, `?7` salt, `?8` now, `?9`
+/// idle end, `?10` address, `?11` user agent, `?12` the new entry, `?13` start of the longest window.
+///
+/// `||` makes a text of two blobs, byte by byte; the cast makes it a blob again. `substr` of an empty blob is NULL.
+pub(super) const SWAP: &str = concat!(
+    "UPDATE session SET
+        generation = generation + 1,
+        hash = ?6,
+        salt = ?7,
+        rotated = ?8,
+        idle_end = MIN(absolute_end, ?9),
+        last_address = ?10,
+        last_user_agent = ?11,
+        recent = CAST(?12 || CASE WHEN rotated < ?13 THEN x'' ELSE COALESCE(substr(recent, 1, 15 * 28), x'') END AS BLOB)
+    WHERE id = ?2 AND realm = ?1 AND client = ?3 AND generation = ?4 AND generation < 4294967295 AND hash = ?5
+        AND idle_end > ?8 AND absolute_end > ?8 AND realm_epoch = ",
+    realm_epoch!(),
+    " AND subject_epoch = ",
+    subject_epoch!("session.subject"),
+    " RETURNING ",
+    session_columns!()
+);
+
+/// `?2` id.
+pub(super) const SESSION: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS current_realm_epoch, ",
+    subject_epoch!("session.subject"),
+    " AS current_subject_epoch FROM session WHERE id = ?2 AND realm = ?1"
+);
+
+/// `?2` subject, `?3` now.
+pub(super) const SESSIONS_OF: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM session WHERE realm = ?1 AND subject = ?2 AND idle_end > ?3 AND absolute_end > ?3 AND realm_epoch = ",
+    realm_epoch!(),
+    " AND subject_epoch = ",
+    subject_epoch!("?2"),
+    " ORDER BY created DESC, id DESC"
+);
+
+/// `?2` id.
+pub(super) const DELETE_SESSION: &str = "DELETE FROM session WHERE id = ?2 AND realm = ?1";
+
+/// `?2` kind, `?3` session, `?4` subject, `?5` epoch, `?6` now and the allowance.
+pub(super) const RECORD: &str = "
+    INSERT INTO revocation (realm, kind, session, subject, epoch, until)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6 + COALESCE((SELECT r.access_ttl FROM realm r WHERE r.realm = ?1), 0))";
+
+/// `?2` subject.
+pub(super) const BUMP_SUBJECT: &str = "
+    INSERT INTO subject_epoch (realm, subject, epoch) VALUES (?1, ?2, 1)
+    ON CONFLICT (realm, subject) DO UPDATE SET epoch = epoch + 1
+    RETURNING epoch";
+
+pub(super) const BUMP_REALM: &str = "
+    INSERT INTO realm (realm, epoch, access_ttl) VALUES (?1, 1, 0)
+    ON CONFLICT (realm) DO UPDATE SET epoch = epoch + 1
+    RETURNING epoch";
+
+/// One row at least: a page without revocations has a position, too. `newest` is the last number ever given, also to
+/// other realms' rows.
+macro_rules! page {
+    ($condition:literal) => {
+        concat!(
+            "SELECT page.newest, ",
+            realm_epoch!(),
+            " AS realm_epoch, v.kind, v.session, v.subject, v.epoch, v.until
+            FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'revocation'), 0) AS newest) AS page
+            LEFT JOIN revocation v ON v.realm = ?1 AND ",
+            $condition,
+            " ORDER BY v.seq"
+        )
+    };
+}
+
+/// `?2` now.
+pub(super) const ALL_REVOCATIONS: &str = page!("v.until > ?2");
+
+/// `?2` the number that was newest.
+pub(super) const REVOCATIONS_AFTER: &str = page!("v.seq > ?2");
+
+/// `?2` the time before which they ended, `?3` most.
+pub(super) const PURGE_SESSIONS: &str = "
+    DELETE FROM session WHERE id IN (
+        SELECT id FROM session WHERE realm = ?1 AND absolute_end < ?2 ORDER BY absolute_end, id LIMIT ?3
+    )";
+
+/// `?2` the time before which they ended, `?3` most.
+pub(super) const PURGE_REVOCATIONS: &str = "
+    DELETE FROM revocation WHERE seq IN (
+        SELECT seq FROM revocation WHERE realm = ?1 AND until < ?2 ORDER BY until, seq LIMIT ?3
+    )";
+
+/// `?2` name.
+pub(super) const USER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 AND name = ?2");
+
+pub(super) const USERS: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 ORDER BY name");
+
+/// `?2` name, `?3` subject, `?4` password hash, `?5` disabled, `?6` claims.
+pub(super) const ADD_USER: &str = "
+    INSERT INTO users (realm, name, subject, password_hash, disabled, claims) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT DO NOTHING";
+
+/// `?2` name, `?3` hash.
+pub(super) const SET_PASSWORD: &str =
+    "UPDATE users SET password_hash = ?3 WHERE realm = ?1 AND name = ?2 RETURNING subject";
+
+/// `?2` name, `?3` old hash, `?4` new hash.
+pub(super) const UPGRADE_PASSWORD: &str =
+    "UPDATE users SET password_hash = ?4 WHERE realm = ?1 AND name = ?2 AND password_hash = ?3";
+
+/// `?2` name, `?3` whether disabled.
+pub(super) const SET_DISABLED: &str = "UPDATE users SET disabled = ?3 WHERE realm = ?1 AND name = ?2 RETURNING subject";
+
+/// `?2` name.
+pub(super) const REMOVE_USER: &str = "DELETE FROM users WHERE realm = ?1 AND name = ?2 RETURNING subject";
