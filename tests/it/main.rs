@@ -1,1 +1,4 @@
 //! All integration tests, as one binary: linking dominates the build.
+
+mod store;
+mod support;

@@ -1,0 +1,237 @@
+//! A real Postgres, started by the tests and gone with them.
+//!
+//! [`database`] gives each test its own empty database on a server that the whole test process shares; a test that wants
+//! to stop or break a server starts its own with [`Server::start`]. Postgres refuses to run as root, so root starts it as
+//! `postgres` or `nobody`. A machine without Postgres fails these tests: they are never skipped.
+
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::Mutex;
+
+/// An empty database on the server that all tests of this process share.
+pub async fn database() -> Database {
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(Durability::Off));
+    SHARED.database().await
+}
+
+/// Whether the server waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Faster; for tests that don't kill it.
+    Off,
+    On,
+}
+
+/// A running server. It is killed and its files are removed when the last copy is dropped, or when this process ends.
+#[derive(Clone, Debug)]
+pub struct Server(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    binaries: Option<PathBuf>,
+    user: Option<(u32, u32)>,
+    folder: PathBuf,
+    port: u16,
+    durability: Durability,
+    databases: AtomicU32,
+    /// A shell that reads a pipe of ours and cleans up when the pipe breaks, however this process ends.
+    watchdog: Child,
+}
+
+impl Server {
+    pub fn start(durability: Durability) -> Self {
+        let user = unprivileged_user();
+        let folder = tempfile::Builder::new().prefix("sidegate-postgres-").tempdir().unwrap().keep();
+        if let Some((uid, gid)) = user {
+            chown(&folder, Some(uid), Some(gid)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let watchdog = watchdog(&folder);
+        let databases = AtomicU32::new(0);
+        let binaries = binaries();
+        let server = Self(Arc::new(Inner { binaries, user, folder, port, durability, databases, watchdog }));
+        let data = server.data();
+        let options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync", "-D"];
+        server.run(server.command("initdb").args(options).arg(&data).args(["--encoding=UTF8", "--no-locale"]));
+        server.start_again();
+        let role = format!("CREATE ROLE sidegate LOGIN PASSWORD '{PASSWORD}'");
+        let socket = server.0.folder.to_str().unwrap();
+        let port = port.to_string();
+        server.run(server.command("psql").args(["-h", socket, "-p", &port, "-U", "postgres", "-qc", &role]));
+        server
+    }
+
+    /// Starts it again after [`Self::stop`], on the same port, and waits until it answers.
+    pub fn start_again(&self) {
+        let fsync = if self.0.durability == Durability::On { "on" } else { "off" };
+        let options = format!(
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync={fsync} -c max_connections=400 -c shared_buffers=64MB",
+            self.0.port,
+            self.0.folder.display()
+        );
+        let log = self.0.folder.join("log");
+        self.run(
+            self.command("pg_ctl").arg("-D").arg(self.data()).arg("-l").arg(log).args(["-w", "-o", &options, "start"]),
+        );
+    }
+
+    /// Stops it, breaking every connection, and waits until it is gone.
+    pub fn stop(&self) {
+        self.run(self.command("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "fast", "stop"]));
+    }
+
+    /// A new empty database, which the role `sidegate` owns.
+    pub async fn database(&self) -> Database {
+        let name = format!("test_{}", self.0.databases.fetch_add(1, Ordering::Relaxed));
+        let mut admin = self.admin("postgres").await;
+        let create = format!("CREATE DATABASE {name} OWNER sidegate TEMPLATE template0");
+        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        let port = self.0.port;
+        let url = format!("postgres://sidegate:{PASSWORD}@127.0.0.1:{port}/{name}");
+        Database { url, name, server: self.clone() }
+    }
+
+    async fn admin(&self, database: &str) -> PgConnection {
+        let (folder, port) = (self.0.folder.display(), self.0.port);
+        let url = format!("postgres://postgres@localhost/{database}?host={folder}&port={port}");
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.folder.join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let path = self.0.binaries.as_ref().map_or_else(|| program.into(), |folder| folder.join(program));
+        let mut command = Command::new(path);
+        if let Some((uid, gid)) = self.0.user {
+            command.uid(uid).gid(gid);
+        }
+        command.current_dir(&self.0.folder).env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, command: &mut Command) {
+        let log = self.0.folder.join("output");
+        let output = fs::File::create(&log).unwrap();
+        // Files and not pipes: the server inherits them, and a pipe would stay open for as long as it lives.
+        let done = command.stdout(output.try_clone().unwrap()).stderr(output).status();
+        let hint = "these tests need a Postgres server, in /usr/lib/postgresql/*/bin or on the PATH";
+        let done = done.unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
+        assert!(done.success(), "{command:?}: {}; {hint}", fs::read_to_string(&log).unwrap_or_default());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// One test's database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// How the role `sidegate` reaches it, with its password.
+    pub url: String,
+    pub name: String,
+    pub server: Server,
+}
+
+impl Database {
+    /// A connection of the role `sidegate`.
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// A connection of the superuser.
+    pub async fn admin(&self) -> PgConnection {
+        self.server.admin(&self.name).await
+    }
+
+    /// Takes `sidegate.now_ms()` over: from now on it says what was last set. The schema must be there.
+    pub async fn take_clock(&self, now_ms: i64) -> DatabaseClock {
+        let mut connection = self.connect().await;
+        connection
+            .execute(
+                "CREATE SCHEMA test_clock; CREATE TABLE test_clock.now (ms bigint NOT NULL);
+                INSERT INTO test_clock.now VALUES (0);
+                CREATE OR REPLACE FUNCTION sidegate.now_ms() RETURNS bigint LANGUAGE sql VOLATILE
+                    AS $$ SELECT ms FROM test_clock.now $$",
+            )
+            .await
+            .unwrap();
+        let clock = DatabaseClock(Mutex::new(connection));
+        clock.set(now_ms).await;
+        clock
+    }
+}
+
+/// The clock of one database, in the test's hands.
+#[derive(Debug)]
+pub struct DatabaseClock(Mutex<PgConnection>);
+
+impl DatabaseClock {
+    pub async fn set(&self, now_ms: i64) {
+        let mut connection = self.0.lock().await;
+        sqlx::query("UPDATE test_clock.now SET ms = $1").bind(now_ms).execute(&mut *connection).await.unwrap();
+    }
+}
+
+/// Of the role `sidegate`.
+pub const PASSWORD: &str = "correct-horse-battery";
+
+/// The newest version among those that distributions install; `None`: whatever the PATH has.
+fn binaries() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions.filter_map(|entry| Some(entry.ok()?.path())).filter_map(|path| Some((version(&path)?, path)));
+    newest.max().map(|(_, path)| path.join("bin")).filter(|folder| folder.join("postgres").exists())
+}
+
+/// Whom to run the server as, if this is root.
+fn unprivileged_user() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let accounts = fs::read_to_string("/etc/passwd").unwrap();
+    let find = |name: &str| {
+        let fields: Vec<&str> =
+            accounts.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("a user `postgres` or `nobody` to run the server as"))
+}
+
+fn watchdog(folder: &Path) -> Child {
+    let script = r#"
+        cat >/dev/null
+        pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+        if [ -n "$pid" ]; then
+            kill -QUIT "$pid"
+            tries=0
+            while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
+        fi
+        rm -rf "$1"
+    "#;
+    Command::new("sh")
+        .args(["-c", script, "watchdog"])
+        .arg(folder)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell")
+}
