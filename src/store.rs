@@ -48,6 +48,9 @@ pub trait Store: Send + Sync + 'static {
     /// concurrent callers one is told `true`.
     async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError>;
 
+    /// The counters in force for a subject.
+    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
+
     /// Inserts a session if the counters still are `session.epochs`, and ends the oldest of the subject's other living
     /// sessions (by creation, then id; living as in [`Self::sessions_of`]) beyond `session.most`, with a revocation each.
     /// Parallel logins of one subject are put in sequence.
@@ -81,17 +84,15 @@ pub trait Store: Send + Sync + 'static {
     /// first, and says how many. A session counts as ended at its absolute end.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
-    /// A user and the counters in force for its subject, as of one moment: a password read here is never newer than the
-    /// counters. `None` if there is no such user.
+    /// A user with the counters in force for its subject.
     async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
         let Some(user) = self.user(name).await? else { return Ok(None) };
         let epochs = self.epochs(&user.subject).await?;
         Ok(Some(Account { user, epochs }))
     }
 
+    /// `None` if there is no such user.
     async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError>;
-
-    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
 
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;

@@ -3,6 +3,7 @@
 mod architecture;
 mod config;
 mod flow;
+mod store;
 mod support;
 mod token_format;
 mod words;

@@ -70,7 +70,7 @@ pub(super) const SURPLUS: &str = "
 /// `?2` id, `?3` client, `?4` presented generation, `?5` presented hash, `?6` successor hash, `?7` salt, `?8` now, `?9`
 /// idle end, `?10` address, `?11` user agent, `?12` the new entry, `?13` start of the longest window.
 ///
-/// `||` makes a text of two blobs, byte by byte; the cast makes it a blob again.
+/// `||` makes a text of two blobs, byte by byte; the cast makes it a blob again. `substr` of an empty blob is NULL.
 pub(super) const SWAP: &str = concat!(
     "UPDATE session SET
         generation = generation + 1,
@@ -80,7 +80,7 @@ pub(super) const SWAP: &str = concat!(
         idle_end = MIN(absolute_end, ?9),
         last_address = ?10,
         last_user_agent = ?11,
-        recent = CAST(?12 || CASE WHEN rotated < ?13 OR recent = x'' THEN x'' ELSE substr(recent, 1, 15 * 28) END AS BLOB)
+        recent = CAST(?12 || CASE WHEN rotated < ?13 THEN x'' ELSE COALESCE(substr(recent, 1, 15 * 28), x'') END AS BLOB)
     WHERE id = ?2 AND realm = ?1 AND client = ?3 AND generation = ?4 AND generation < 4294967295 AND hash = ?5
         AND idle_end > ?8 AND absolute_end > ?8 AND realm_epoch = ",
     realm_epoch!(),

@@ -4,6 +4,9 @@
 //! to stop or break a server starts its own with [`Server::start`]. Postgres refuses to run as root, so root starts it as
 //! `postgres` or `nobody`. A machine without Postgres fails these tests: they are never skipped.
 
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -27,7 +30,6 @@ pub async fn database() -> Database {
 pub enum Durability {
     /// Faster; for tests that don't kill it.
     Off,
-    #[expect(dead_code, reason = "for tests that kill the server and look at what is left")]
     On,
 }
 

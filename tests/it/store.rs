@@ -1,0 +1,8 @@
+//! Every store gives the same answers, and errors that say what is wrong.
+
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+pub mod bench;
+mod contract;
+pub mod samples;

@@ -1,0 +1,87 @@
+//! What every store does, on every store: whatever is not tested here, nobody relies on.
+
+mod realm;
+mod revocations;
+mod sessions;
+mod swap;
+mod users;
+
+/// One test for each case and each store.
+macro_rules! store_contract {
+    ($($store:ident),*) => {
+        $(mod $store {
+            cases!($store, realm: [
+                a_realm_begins_at_epoch_zero_without_secrets,
+                joining_again_keeps_the_longest_lifetime_and_the_epoch,
+                secrets_are_kept_in_the_order_they_came,
+                only_the_first_of_many_concurrent_secrets_is_kept,
+                signing_keys_are_kept_in_the_order_they_came,
+                one_of_many_concurrent_signing_keys_is_added,
+                realms_know_nothing_of_each_other,
+                everything_is_still_there_after_reopening,
+            ]);
+            cases!($store, sessions: [
+                a_session_comes_back_as_it_was_stored,
+                an_unusual_text_comes_back_as_it_was_stored,
+                a_nul_character_is_dropped,
+                a_login_under_a_moved_epoch_is_void,
+                the_oldest_sessions_end_when_there_are_too_many,
+                sessions_that_are_over_do_not_count,
+                the_new_session_is_never_the_one_that_ends,
+                parallel_logins_leave_exactly_as_many_sessions_as_allowed,
+                sessions_are_listed_newest_first_while_they_live,
+                a_session_ends_at_its_idle_end_and_not_before,
+                the_idle_end_is_never_after_the_absolute_end,
+                absurd_lifetimes_are_no_error,
+                a_damaged_row_is_an_error_and_never_a_panic,
+            ]);
+            cases!($store, swap: [
+                a_swap_turns_the_ratchet_once,
+                a_swap_that_matches_no_row_changes_nothing,
+                a_swap_is_refused_from_the_very_moment_of_an_end,
+                a_swap_is_refused_once_a_counter_has_moved,
+                of_a_hundred_concurrent_swaps_one_succeeds,
+                recent_rotations_are_exactly_the_domains,
+                generations_beyond_two_to_the_thirty_one_are_kept_right,
+                a_client_that_could_not_be_stored_matches_nothing,
+            ]);
+            cases!($store, revocations: [
+                ending_a_session_deletes_it_and_records_it,
+                ending_a_session_twice_records_it_twice,
+                ending_a_subject_moves_its_counter_only,
+                ending_the_realm_moves_the_counter_of_all,
+                a_revocation_is_kept_for_the_longest_token_and_the_allowance,
+                a_page_continues_where_the_last_one_ended,
+                a_first_page_has_no_revocations_that_are_over,
+                a_cursor_that_makes_no_sense_starts_over,
+                concurrent_revocations_are_all_delivered,
+                purging_deletes_what_is_long_over_and_nothing_else,
+                purging_takes_small_bites,
+            ]);
+            cases!($store, users: [
+                a_user_comes_back_as_it_was_added,
+                a_name_and_a_subject_belong_to_one_user,
+                one_of_many_concurrent_users_of_a_name_is_added,
+                a_new_password_moves_the_counter,
+                an_upgraded_hash_moves_nothing_and_only_replaces_the_old_one,
+                disabling_moves_the_counter_and_enabling_does_not,
+                a_removed_user_is_gone_and_its_counter_stays,
+                an_unknown_user_is_no_error,
+            ]);
+        })*
+    };
+}
+
+macro_rules! cases {
+    ($store:ident, $group:ident: [$($case:ident),* $(,)?]) => {
+        mod $group {
+            $(#[tokio::test]
+            async fn $case() {
+                let bench = crate::store::bench::Bench::$store().await;
+                crate::store::contract::$group::$case(&bench).await;
+            })*
+        }
+    };
+}
+
+store_contract!(sqlite, postgres);
