@@ -1,33 +1,51 @@
 //! Addresses for listeners that must be named before they are bound.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// An address on the loopback that nobody listens on.
 ///
-/// It lies below the range from which the system takes the ports of outgoing connections, and no two calls in a test
-/// process get the same one, so that it is still free when the listener comes up.
+/// It lies below the range from which the system takes the ports of outgoing connections, in a block that belongs to this
+/// test process, and no two calls get the same one: it is still free when the listener comes up.
 ///
 /// # Panics
-/// If two thousand ports in a row are taken.
+/// If every port of the block is taken.
 pub fn free_address() -> SocketAddr {
-    for _ in 0..2_000 {
-        // Processes that run at the same time start at different places.
-        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let offset = (std::process::id().wrapping_mul(97) + step) % PORTS;
-        let Ok(port) = u16::try_from(FIRST_PORT + offset) else { continue };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
+    for _ in 0..BLOCK {
+        let step = 1 + NEXT.fetch_add(1, Ordering::Relaxed) % (BLOCK - 1);
+        let address = on_loopback(OURS.first_port + step);
+        // Asked by connecting: a trial listener might live on for a moment in a child that was just being started.
+        if TcpStream::connect(address).is_err() {
             return address;
         }
     }
-    panic!("no free port between {FIRST_PORT} and {}", FIRST_PORT + PORTS);
+    panic!("no free port among the {BLOCK} after {}", OURS.first_port);
 }
 
-const FIRST_PORT: u32 = 12_000;
-const PORTS: u32 = 20_000;
+/// Ports of one test process. Its first one is held as long as the process lives, so that no other takes the block.
+struct Block {
+    first_port: u16,
+    _held: TcpListener,
+}
+
+static OURS: LazyLock<Block> = LazyLock::new(|| {
+    let first_ports = (0..BLOCKS).map(|block| FIRST_PORT + block * BLOCK);
+    let mut held = first_ports.filter_map(|first_port| {
+        TcpListener::bind(on_loopback(first_port)).ok().map(|listener| Block { first_port, _held: listener })
+    });
+    held.next().expect("fewer test processes run at once than there are blocks")
+});
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
+
+const FIRST_PORT: u16 = 12_000;
+const BLOCK: u16 = 500;
+const BLOCKS: u16 = 40;
+
+fn on_loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
 
 #[cfg(test)]
 mod tests {
@@ -45,10 +63,13 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_not_given() {
-        let taken: Vec<_> = (0..20).map(|_| TcpListener::bind(free_address()).expect("it is free")).collect();
+        let first = free_address();
+        let next = on_loopback(first.port() + 1);
+        // Another test may have got the next one; then it is in use all the same.
+        let _taken = TcpListener::bind(next);
 
-        let next = free_address();
+        let given: Vec<_> = (0..5).map(|_| free_address()).collect();
 
-        assert!(taken.iter().all(|listener| listener.local_addr().expect("it is bound") != next));
+        assert!(!given.contains(&next) && !given.contains(&first), "{given:?}");
     }
 }
