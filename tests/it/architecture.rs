@@ -363,7 +363,7 @@ fn what_is_allowed_is_not_reported() {
         ("src/config/file.rs", "fn f() { std::env::var(\"X\"); }"),
         ("src/boot.rs", "use crate::store::sqlite::SqliteStore; use pingora::X; use crate::{admin, gateway};"),
         ("src/main.rs", "use sidegate::cli; fn main() { cli::main(); std::env::args(); }"),
-        ("src/main.rs", "mod boot; fn main() { boot::run(); }"),
+        ("src/main.rs", "mod cli; fn main() { cli::main(); }"),
         ("src/lib.rs", "pub mod store; pub use store::Store;"),
     ];
 
