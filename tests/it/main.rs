@@ -1,6 +1,7 @@
 //! All integration tests, as one binary: linking dominates the build.
 
 mod architecture;
+mod cli;
 mod config;
 mod flow;
 mod readme;
