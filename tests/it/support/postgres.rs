@@ -160,6 +160,12 @@ impl Database {
         self.server.admin(&self.name).await
     }
 
+    /// Changes the database's settings, for connections made from now on.
+    pub async fn alter(&self, change: &str) {
+        let statement = format!("ALTER DATABASE {} {change}", self.name);
+        self.admin().await.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+
     /// Takes `sidegate.now_ms()` over: from now on it says what was last set. The schema must be there.
     pub async fn take_clock(&self, now_ms: i64) -> DatabaseClock {
         let mut connection = self.connect().await;
