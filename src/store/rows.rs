@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{SealedKey, StoreError};
+use super::{Account, SealedKey, StoreError};
 use crate::domain::keys::Algorithm;
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::domain::secret::Fingerprint;
@@ -74,6 +74,14 @@ pub(super) fn session(row: &impl Columns) -> Result<Session, StoreError> {
         claims: claims(row)?,
         label: row.optional_text("label")?,
     })
+}
+
+pub(super) fn account(row: &impl Columns) -> Result<Account, StoreError> {
+    Ok(Account { user: user(row)?, epochs: epochs(row)? })
+}
+
+pub(super) fn epochs(row: &impl Columns) -> Result<Epochs, StoreError> {
+    Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
 }
 
 pub(super) fn user(row: &impl Columns) -> Result<User, StoreError> {

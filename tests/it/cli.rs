@@ -82,10 +82,10 @@ async fn users_are_added_listed_disabled_enabled_and_removed() {
         assert_eq!(done(&changed), "set a new password for bob; all sessions ended\n");
         until_refused(gate, &again.access).await;
         assert_eq!(oauth_error(&login(gate, "bob", "a long enough password").await, 400), "invalid_grant");
-        let last = Pair::read(&login(gate, "bob", "another long password").await);
+        let newest = Pair::read(&login(gate, "bob", "another long password").await);
 
         assert_eq!(done(&deployment.command(&["users", "remove", "bob"]).await), "removed bob; all sessions ended\n");
-        until_refused(gate, &last.access).await;
+        until_refused(gate, &newest.access).await;
         for command in ["passwd", "disable", "enable", "remove"] {
             failed(&with_input(&deployment, &["users", command, "bob"], "x").await, "there is no user bob");
         }

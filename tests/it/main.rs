@@ -1,5 +1,7 @@
 //! All integration tests, as one binary: linking dominates the build.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says why and ends")]
+
 mod architecture;
 mod cli;
 mod config;

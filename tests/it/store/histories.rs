@@ -219,7 +219,7 @@ impl History {
             Step::SetDisabled(of, disabled) => same!(self, set_disabled(&name(of), disabled)),
             Step::RemoveUser(of) => same!(self, remove_user(&name(of))),
             Step::Users(of) => {
-                same!(self, user(&name(of)));
+                same!(self, account(&name(of)));
                 same!(self, users());
             }
         }

@@ -15,7 +15,7 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
 };
 
 /// A store of one realm, in memory.
@@ -242,8 +242,10 @@ impl Store for Model {
         Ok(u64::try_from(sessions.len() + revocations.len()).unwrap())
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
-        Ok(self.rows().users.get(name).cloned())
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
+        let rows = self.rows();
+        let user = rows.users.get(name).cloned();
+        Ok(user.map(|user| Account { epochs: rows.epochs(&user.subject), user }))
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {
