@@ -134,9 +134,8 @@ impl Authority {
                 Verdict::Late => return Err(RefreshError::AlreadyRotated),
                 Verdict::Ahead => return Err(RefreshError::InvalidGrant("ahead")),
                 Verdict::Reuse(suspicion) => {
-                    // Refused here at once; answered only when every replica will hear of it.
-                    self.end_in_memory(token.session());
-                    self.store.end_session(token.session()).await?;
+                    // Answered only when every replica will hear of it.
+                    self.end_everywhere(token.session()).await?;
                     return Err(RefreshError::InvalidGrant(match suspicion {
                         Suspicion::Confirmed => "reuse_confirmed",
                         Suspicion::Unconfirmed => "reuse_unconfirmed",

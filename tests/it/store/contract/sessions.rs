@@ -233,7 +233,7 @@ pub async fn a_damaged_row_is_an_error_and_never_a_panic(bench: &Bench) {
     assert!(matches!(store.users().await, Err(StoreError::Corrupt(_))));
     bench.tamper("UPDATE {schema}users SET claims = '{}', name = ' '").await;
     assert!(matches!(store.users().await, Err(StoreError::Corrupt(_))));
-    assert_eq!(user_named(&store, &name("ann")).await, None);
+    assert_eq!(user_named(store, &name("ann")).await, None);
     for damage in
         ["kind = 'else'", "kind = 'session', session = NULL", "kind = 'subject', subject = NULL", "epoch = -1"]
     {
