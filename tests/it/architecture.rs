@@ -58,7 +58,6 @@ const DOMAIN_CRATES: &[&str] = &[
     "subtle",
     "thiserror",
     "jsonwebtoken",
-    "percent_encoding",
     "bytes",
 ];
 
