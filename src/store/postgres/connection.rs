@@ -3,6 +3,8 @@
 //! Every call has one deadline for everything: waiting for a connection, the statement, and its retries. The server gives
 //! a statement up before we do: what a caller was told is unavailable is not carried out afterwards, unless the answer
 //! was lost on the way. A connection that did not come back cleanly is closed instead of being used again.
+//!
+//! The limits are settings of the session: behind a pooler that shares sessions, give sidegate a role of its own.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

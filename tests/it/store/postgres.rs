@@ -100,12 +100,10 @@ async fn a_stopped_server_is_unavailable_and_needs_no_reopening() {
     let before = store.revocations(None).await.unwrap();
     server.stop();
     let watch = Stopwatch::start();
-    for _ in 0..3 {
-        assert!(matches!(store.swap(&swap(&session)).await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.now().await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.create_session(&new_session(2, "ann")).await, Err(StoreError::Unavailable(_))));
-    }
-    assert!(watch.elapsed() < Duration::from_secs(15), "{:?}", watch.elapsed());
+    assert!(matches!(store.swap(&swap(&session)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.now().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.create_session(&new_session(2, "ann")).await, Err(StoreError::Unavailable(_))));
+    assert!(watch.elapsed() < Duration::from_secs(6), "{:?}", watch.elapsed());
     let error = PostgresStore::open(&database.url, None, "default", 2, SHORT).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(_)) && has_one_line(&error), "{error}");
 
@@ -210,6 +208,18 @@ async fn the_servers_clock_is_the_clock() {
     assert!((store.now().await.unwrap().as_secs() - seconds).abs() < 60);
     let session = stored(&store, &new_session(1, "ann")).await;
     assert_eq!((session.created, session.idle_end), (session.rotated, session.created.plus(IDLE)));
+}
+
+#[tokio::test]
+async fn a_socket_is_a_place_too_and_a_store_does_not_show_its_password() {
+    let database = postgres::database().await;
+    let url = database.socket_url();
+    PostgresStore::migrate(&url, None, PATIENCE).await.unwrap();
+    let store = PostgresStore::open(&url, None, "default", 1, PATIENCE).await.unwrap();
+    store.now().await.unwrap();
+    let store = open(&database, PATIENCE).await;
+    store.now().await.unwrap();
+    assert!(!format!("{store:?}").contains(PASSWORD), "{store:?}");
 }
 
 #[tokio::test]
