@@ -2,6 +2,7 @@
 
 mod architecture;
 mod config;
+mod faults;
 mod flow;
 mod store;
 mod support;
