@@ -3,5 +3,6 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
+mod kill;
 mod parallel;
 mod tables;

@@ -39,6 +39,21 @@ impl Tables {
         }
     }
 
+    /// What identifies the state of each session but one: id, generation and hash.
+    pub(super) async fn sessions_but(&mut self, refresh_token: &str) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
+        let id = session_bytes(refresh_token);
+        match self {
+            Self::Sqlite(connection) => {
+                let query = sqlx::query_as("SELECT id, generation, hash FROM session WHERE id <> ?1 ORDER BY id");
+                query.bind(id).fetch_all(connection).await.unwrap()
+            }
+            Self::Postgres(connection) => {
+                let text = "SELECT id, generation, hash FROM sidegate.session WHERE id <> $1 ORDER BY id";
+                sqlx::query_as(text).bind(id).fetch_all(connection).await.unwrap()
+            }
+        }
+    }
+
     /// How many rows a table has.
     pub(super) async fn count(&mut self, table: &str) -> i64 {
         match self {

@@ -1,7 +1,7 @@
 //! One deployment: a recording upstream, a store, a secret, and any number of sidegates in front, as real processes or in
 //! this one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use sidegate::boot::{self, Running};
@@ -39,6 +39,8 @@ pub struct Replica {
 /// The user of every deployment.
 pub const USER: &str = "ann";
 pub const PASSWORD: &str = "correct horse battery";
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Deployment {
     /// A deployment with the user [`USER`], who has the role `clerk`. `settings` is TOML that is laid over the defaults.
@@ -96,10 +98,15 @@ impl Deployment {
         boot::start(&self.config(), Arc::new(SystemClock), Entropy).await.expect("sidegate starts")
     }
 
+    /// Writes a configuration file that listens on ports that the system chooses, and says its name.
+    pub fn config_on_any_port(&self) -> &'static str {
+        self.write_config("any-port.toml", ANY_PORT, ANY_PORT);
+        "any-port.toml"
+    }
+
     /// The configuration, listening on ports that the system chooses.
     pub fn config(&self) -> Config {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let text = self.text(any, any);
+        let text = self.text(ANY_PORT, ANY_PORT);
         let base = self.home.path("");
         let surroundings = Surroundings { name: "config.toml", base: &base, variable: &|_| None };
         config::parse(&text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
