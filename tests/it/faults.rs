@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
 mod kill;
+mod leaks;
 mod parallel;
 mod tables;

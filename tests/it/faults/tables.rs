@@ -67,6 +67,61 @@ impl Tables {
             }
         }
     }
+
+    /// Each value of each row of each table: bytes as they are, anything else as text.
+    pub(super) async fn values(&mut self) -> Vec<Vec<u8>> {
+        let columns: Vec<(String, String)> = match self {
+            Self::Sqlite(connection) => {
+                let query = "SELECT m.name, 'CAST(\"' || c.name || '\" AS BLOB)' FROM sqlite_schema m,
+                    pragma_table_info(m.name) c WHERE m.type = 'table'";
+                sqlx::query_as(query).fetch_all(connection).await.unwrap()
+            }
+            Self::Postgres(connection) => {
+                let query = "SELECT format('%I.%I', table_schema, table_name), CASE WHEN data_type = 'bytea'
+                    THEN quote_ident(column_name)
+                    ELSE format('convert_to(%I::text, ''UTF8'')', column_name) END
+                    FROM information_schema.columns WHERE table_schema = 'sidegate'";
+                sqlx::query_as(query).fetch_all(connection).await.unwrap()
+            }
+        };
+        assert!(columns.len() > 30, "{columns:?}");
+        let mut values = Vec::new();
+        for (table, column) in columns {
+            let query = AssertSqlSafe(format!("SELECT {column} FROM {table}"));
+            let rows: Vec<Option<Vec<u8>>> = match self {
+                Self::Sqlite(connection) => sqlx::query_scalar(query).fetch_all(connection).await.unwrap(),
+                Self::Postgres(connection) => sqlx::query_scalar(query).fetch_all(connection).await.unwrap(),
+            };
+            values.extend(rows.into_iter().flatten());
+        }
+        values
+    }
+
+    /// Stores something raw, as hexadecimal and as base64.
+    pub(super) async fn plant(&mut self, secret: &[u8]) {
+        for text in [hex(secret), URL_SAFE_NO_PAD.encode(secret)] {
+            match self {
+                Self::Sqlite(connection) => {
+                    let query = sqlx::query("INSERT INTO subject_epoch VALUES ('planted', ?1, 1)").bind(text);
+                    query.execute(connection).await.unwrap();
+                }
+                Self::Postgres(connection) => {
+                    let query = sqlx::query("INSERT INTO sidegate.subject_epoch VALUES ('planted', $1, 1)").bind(text);
+                    query.execute(connection).await.unwrap();
+                }
+            }
+        }
+        match self {
+            Self::Sqlite(connection) => {
+                let query = sqlx::query("INSERT INTO secret (realm, fingerprint) VALUES ('planted', ?1)").bind(secret);
+                query.execute(connection).await.unwrap();
+            }
+            Self::Postgres(connection) => {
+                let text = "INSERT INTO sidegate.secret (realm, fingerprint) VALUES ('planted', $1)";
+                sqlx::query(text).bind(secret).execute(connection).await.unwrap();
+            }
+        }
+    }
 }
 
 /// The 72 bytes behind the prefix of a refresh token (`docs/token-format.md`).
@@ -75,6 +130,10 @@ pub(super) fn body(refresh_token: &str) -> Vec<u8> {
     let body = URL_SAFE_NO_PAD.decode(encoded).unwrap();
     assert_eq!(body.len(), 72);
     body
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn session_bytes(refresh_token: &str) -> Vec<u8> {
