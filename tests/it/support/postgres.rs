@@ -109,7 +109,8 @@ impl Server {
         PgConnection::connect(&url).await.unwrap()
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder of its files.
+    pub fn data(&self) -> PathBuf {
         self.0.folder.join("data")
     }
 
@@ -171,6 +172,16 @@ impl Database {
     pub async fn alter(&self, change: &str) {
         let statement = format!("ALTER DATABASE {} {change}", self.name);
         self.admin().await.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+
+    /// Everything that `pg_dump` gives.
+    pub fn dump(&self) -> Vec<u8> {
+        let Inner { folder, port, .. } = &*self.server.0;
+        let file = folder.join(format!("{}.dump", self.name));
+        let mut command = self.server.command("pg_dump");
+        command.args(["-U", "postgres", "-p", &port.to_string(), "-h"]).arg(folder);
+        self.server.run(command.arg("-f").arg(&file).arg(&self.name));
+        fs::read(file).unwrap()
     }
 
     /// Takes `sidegate.now_ms()` over: from now on it says what was last set. The schema must be there.
