@@ -111,8 +111,8 @@ impl Store for FailingStore {
         self.inner.account(name).await
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
-        self.inner.user(name).await
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
+        self.inner.account(name).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {
