@@ -111,10 +111,6 @@ impl Store for FailingStore {
         self.inner.account(name).await
     }
 
-    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
-        self.inner.account(name).await
-    }
-
     async fn users(&self) -> Result<Vec<User>, StoreError> {
         self.inner.users().await
     }
