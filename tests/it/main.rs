@@ -2,6 +2,7 @@
 
 mod architecture;
 mod config;
+mod edge;
 mod flow;
 mod store;
 mod support;
