@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -21,7 +21,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::authority::Authority;
 use crate::config::checked::{Config, Limits, Network};
 use crate::domain::decision::Permit;
-use crate::domain::forwarded::client_address;
+use crate::domain::forwarded::{client_address, client_scheme};
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::session::Origin;
 use crate::domain::target::Target;
@@ -81,11 +81,20 @@ impl Gateway {
 
     /// The client's address as far as it can be believed.
     fn client(&self, session: &Session) -> Option<IpAddr> {
-        let peer = session.client_addr()?.as_inet()?.ip();
         let lines =
             session.req_header().headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-        let trusts = |address| self.trusted_proxies.iter().any(|network| network.contains(address));
-        Some(client_address(peer, lines, trusts))
+        Some(client_address(peer(session)?, lines, |address| self.trusts(address)))
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// A header that only a trusted proxy may say, and says once.
+    fn trusted_header<'s>(&self, session: &'s Session, name: &str) -> Option<&'s HeaderValue> {
+        let mut lines = session.req_header().headers.get_all(name).iter();
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        peer(session).is_some_and(|peer| self.trusts(peer)).then_some(line)
     }
 
     fn origin(&self, session: &Session) -> Origin {
@@ -133,7 +142,7 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
         let idle =
-            if is_long_lived(session.req_header()) { self.limits.stream_idle } else { self.limits.body_idle_timeout };
+            if is_web_socket(session.req_header()) { self.limits.stream_idle } else { self.limits.body_idle_timeout };
         session.set_read_timeout(Some(idle));
         session.set_write_timeout(Some(self.limits.body_idle_timeout));
         session.as_downstream_mut().set_total_drain_timeout(Some(DRAIN_TIMEOUT));
@@ -190,9 +199,12 @@ impl ProxyHttp for Gateway {
             target,
             identity: permit.identity().map(AsRef::as_ref),
             headers: &self.identity,
-            authorization: upstream.authorization,
+            upstream,
             client: self.client(session),
-            host: session.get_header(header::HOST),
+            host: self.trusted_header(session, "x-forwarded-host").or_else(|| session.get_header(header::HOST)),
+            scheme: client_scheme(
+                self.trusted_header(session, "x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()),
+            ),
         };
         outgoing.write(request)
     }
@@ -216,8 +228,9 @@ impl ProxyHttp for Gateway {
         if *error.esource() == ErrorSource::Upstream {
             self.metrics.upstream_failures.count(reason);
         }
+        let answered = session.response_written().is_some_and(|response| !response.status.is_informational());
         if let Some(status) = status
-            && session.response_written().is_none()
+            && !answered
         {
             session.set_keepalive(None);
             // The client may be gone; the request has failed either way.
@@ -259,6 +272,15 @@ impl ProxyHttp for Gateway {
 /// How long an unread body may be drained before the connection is closed instead.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+fn peer(session: &Session) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip())
+}
+
+/// The only upgrade that is passed on.
+fn is_web_socket(request: &RequestHeader) -> bool {
+    request.headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 /// WebSockets and event streams may be silent for long.
 fn is_long_lived(request: &RequestHeader) -> bool {
     let accepts_events = request
@@ -266,7 +288,7 @@ fn is_long_lived(request: &RequestHeader) -> bool {
         .get_all(header::ACCEPT)
         .iter()
         .any(|value| value.as_bytes().windows(17).any(|part| part.eq_ignore_ascii_case(b"text/event-stream")));
-    request.headers.contains_key(header::UPGRADE) || accepts_events
+    is_web_socket(request) || accepts_events
 }
 
 fn no_permit() -> Box<Error> {
@@ -306,11 +328,11 @@ async fn read_body(
         return Ok(Err(BadRequest::TooLarge));
     }
     if session.get_header(header::EXPECT).is_some() {
-        session.write_continue_response().await?;
+        session.write_continue_response().await.map_err(Error::into_down)?;
     }
     let reading = async {
         let mut body = BytesMut::new();
-        while let Some(chunk) = session.read_request_body().await? {
+        while let Some(chunk) = session.read_request_body().await.map_err(Error::into_down)? {
             body.extend_from_slice(&chunk);
             if body.len() > limit {
                 return Ok(Err(BadRequest::TooLarge));

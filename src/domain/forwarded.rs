@@ -25,6 +25,12 @@ pub fn client_address<'a>(
     client
 }
 
+/// The scheme of the client's request: what a trusted proxy in front says in one word, else ours.
+#[must_use]
+pub fn client_scheme(claimed: Option<&str>) -> &'static str {
+    if claimed.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" }
+}
+
 /// `203.0.113.7`, `203.0.113.7:1234`, `2001:db8::1`, `[2001:db8::1]:1234`.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());

@@ -3,16 +3,23 @@
 //! Whatever two servers could frame or address differently is refused here (RFC 9112 §2.2, §3, §6.3, §11.2): then the
 //! proxy, the rules and the upstream all read the same request.
 
+use super::target::{Target, TargetFault};
+
 /// How long the parts of a head may be, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
+    /// Without its line end.
     pub request_line: usize,
-    /// All header lines together.
+    /// All header lines together, with their line ends.
     pub headers: usize,
 }
 
 /// Most header lines of one request.
 pub const MOST_LINES: usize = 200;
+
+/// Longest target and longest name of a header that the library can hold, whatever the limits say.
+const LONGEST_TARGET: usize = 65_534;
+const LONGEST_NAME: usize = 1024;
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +46,8 @@ pub enum HeadFault {
     TransferCoding,
     #[error("this expectation is not supported")]
     Expectation,
+    #[error(transparent)]
+    Target(#[from] TargetFault),
 }
 
 impl HeadFault {
@@ -52,7 +61,7 @@ impl HeadFault {
             Self::Version => 505,
             Self::TransferCoding => 501,
             Self::Expectation => 417,
-            Self::LineEnd | Self::RequestLine | Self::HeaderLine | Self::Host | Self::Framing => 400,
+            Self::LineEnd | Self::RequestLine | Self::HeaderLine | Self::Host | Self::Framing | Self::Target(_) => 400,
         }
     }
 
@@ -71,6 +80,7 @@ impl HeadFault {
             Self::Framing => "head_framing",
             Self::TransferCoding => "head_transfer_coding",
             Self::Expectation => "head_expectation",
+            Self::Target(fault) => fault.code(),
         }
     }
 }
@@ -82,7 +92,8 @@ impl HeadFault {
 /// As soon as a line ends in a bare LF, or a limit is passed.
 pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
     let first_line = buffer.iter().position(|&byte| byte == b'\n');
-    if first_line.unwrap_or(buffer.len()) > limits.request_line {
+    // Until its CR LF is there, a line of the full length may be followed by the CR.
+    if first_line.unwrap_or(buffer.len()) > limits.request_line + 1 {
         return Err(HeadFault::LongTarget);
     }
     for (index, _) in buffer.iter().enumerate().skip(seen).filter(|(_, byte)| **byte == b'\n') {
@@ -90,14 +101,12 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
             return Err(HeadFault::LineEnd);
         }
         if buffer[..=index].ends_with(b"\r\n\r\n") {
-            return if index < limits.request_line + limits.headers {
-                Ok(Some(index + 1))
-            } else {
-                Err(HeadFault::LongHeaders)
-            };
+            let header_bytes = index - 2 - first_line.unwrap_or(0);
+            return if header_bytes <= limits.headers { Ok(Some(index + 1)) } else { Err(HeadFault::LongHeaders) };
         }
     }
-    if buffer.len() > limits.request_line + limits.headers { Err(HeadFault::LongHeaders) } else { Ok(None) }
+    let header_bytes = first_line.map_or(0, |end| buffer.len() - end - 1);
+    if header_bytes > limits.headers + 1 { Err(HeadFault::LongHeaders) } else { Ok(None) }
 }
 
 /// Checks a whole head, up to and including its empty line.
@@ -107,7 +116,7 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
 pub fn check(head: &[u8]) -> Result<(), HeadFault> {
     let lines = head.strip_suffix(b"\r\n\r\n").ok_or(HeadFault::LineEnd)?;
     let mut lines = split_lines(lines);
-    let (method, is_1_1) = request_line(lines.next().unwrap_or_default())?;
+    let (method, target, is_1_1) = request_line(lines.next().unwrap_or_default())?;
     let mut hosts = 0;
     let mut content_length = false;
     let mut chunked = false;
@@ -147,6 +156,8 @@ pub fn check(head: &[u8]) -> Result<(), HeadFault> {
     if matches!(method, b"CONNECT" | b"TRACE" | b"TRACK") {
         return Err(HeadFault::Method);
     }
+    // Read again where the request is judged; refused here already, for the library has an own idea of what a target is.
+    Target::parse(target)?;
     Ok(())
 }
 
@@ -154,8 +165,8 @@ fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// The method, and whether the version is 1.1 (else it is 1.0).
-fn request_line(line: &[u8]) -> Result<(&[u8], bool), HeadFault> {
+/// The method, the target, and whether the version is 1.1 (else it is 1.0).
+fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), HeadFault> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -167,9 +178,12 @@ fn request_line(line: &[u8]) -> Result<(&[u8], bool), HeadFault> {
     if !is_method || !is_target {
         return Err(HeadFault::RequestLine);
     }
+    if target.len() > LONGEST_TARGET {
+        return Err(HeadFault::LongTarget);
+    }
     match version {
-        b"HTTP/1.1" => Ok((method, true)),
-        b"HTTP/1.0" => Ok((method, false)),
+        b"HTTP/1.1" => Ok((method, target, true)),
+        b"HTTP/1.0" => Ok((method, target, false)),
         _ if version.starts_with(b"HTTP/") => Err(HeadFault::Version),
         _ => Err(HeadFault::RequestLine),
     }
@@ -177,12 +191,23 @@ fn request_line(line: &[u8]) -> Result<(&[u8], bool), HeadFault> {
 
 fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
     let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::HeaderLine)?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
     let good_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
     if name.is_empty() || !name.iter().copied().all(is_token) || !good_value {
         return Err(HeadFault::HeaderLine);
     }
+    if name.len() > LONGEST_NAME {
+        return Err(HeadFault::LongHeaders);
+    }
     Ok((name, value))
+}
+
+/// Without the optional white space around it: space and tab, and nothing else (RFC 9110 §5.6.3).
+const fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// RFC 9110 §5.6.2.
@@ -233,7 +258,7 @@ mod tests {
 
     #[test]
     fn ambiguous_heads_are_refused() {
-        use HeadFault::{Expectation, Framing, HeaderLine, Host, Method, RequestLine, TransferCoding, Version};
+        use HeadFault::{Expectation, Framing, HeaderLine, Host, Method, RequestLine, Target, TransferCoding, Version};
         let cases = [
             ("get / HTTP/1.1\r\nHost: a", RequestLine),
             ("GET  / HTTP/1.1\r\nHost: a", RequestLine),
@@ -261,6 +286,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nA", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nA: b\0c", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nA: b\rc", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA: \u{c}b", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nÄ: b", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5", Framing),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5", Framing),
@@ -271,6 +297,11 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616", Framing),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked", Framing),
             ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked", Framing),
+            ("GET * HTTP/1.1\r\nHost: a", Target(TargetFault::Form)),
+            ("GET http://b/ HTTP/1.1\r\nHost: a", Target(TargetFault::Form)),
+            ("GET @b/x HTTP/1.1\r\nHost: a", Target(TargetFault::Form)),
+            ("GET /x#y HTTP/1.1\r\nHost: a", Target(TargetFault::Fragment)),
+            ("GET /<x> HTTP/1.1\r\nHost: a", Target(TargetFault::Character)),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", TransferCoding),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked", TransferCoding),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked", TransferCoding),
@@ -292,8 +323,23 @@ mod tests {
             assert_eq!(find_end(&head[..length], length.saturating_sub(1), LIMITS), Ok(None), "{length}");
         }
         assert_eq!(find_end(b"GET / HTTP/1.1\nHost: a\n\n", 0, LIMITS), Err(HeadFault::LineEnd));
-        assert_eq!(find_end(&[b'a'; 41], 0, LIMITS), Err(HeadFault::LongTarget));
+        assert_eq!(find_end(&[b'a'; 41], 0, LIMITS), Ok(None));
+        assert_eq!(find_end(&[b'a'; 42], 0, LIMITS), Err(HeadFault::LongTarget));
         let long = [b"GET / HTTP/1.1\r\n", &[b'a'; 130][..]].concat();
         assert_eq!(find_end(&long, 0, LIMITS), Err(HeadFault::LongHeaders));
+    }
+
+    #[test]
+    fn what_is_exactly_at_a_limit_passes_and_one_byte_more_does_not() {
+        for (over, verdict) in [(0, None), (1, Some(HeadFault::LongTarget))] {
+            let line = format!("GET /{} HTTP/1.1", "x".repeat(LIMITS.request_line - 14 + over));
+            let head = format!("{line}\r\nHost: a\r\n\r\n");
+            assert_eq!(find_end(head.as_bytes(), 0, LIMITS).err(), verdict, "{} bytes", line.len());
+        }
+        for (over, verdict) in [(0, None), (1, Some(HeadFault::LongHeaders))] {
+            let headers = format!("Host: {}\r\n", "a".repeat(LIMITS.headers - 8 + over));
+            let head = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+            assert_eq!(find_end(head.as_bytes(), 0, LIMITS).err(), verdict, "{} bytes", headers.len());
+        }
     }
 }

@@ -28,6 +28,7 @@ impl Target {
             return Err(TargetFault::Fragment);
         }
         let (path, query) = match raw.split_once('?') {
+            Some((_, query)) if query.contains(['"', '<', '>']) => return Err(TargetFault::Character),
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (raw, None),
         };
@@ -214,6 +215,7 @@ mod tests {
             ("/a\tb", Character),
             ("/ä", Character),
             ("/a|b", Character),
+            ("/a?<b>", Character),
             ("/admin#/public", Fragment),
             ("/a?b#c", Fragment),
         ] {

@@ -68,6 +68,9 @@ pub fn bad_target(fault: TargetFault) -> Refused {
 /// The answer to a head that is malformed, ambiguous or too long; the connection closes after it.
 #[must_use]
 pub fn bad_head(fault: HeadFault) -> Refused {
+    if let HeadFault::Target(fault) = fault {
+        return bad_target(fault);
+    }
     let mut answer = problem(fault.status(), &fault.to_string());
     if fault == HeadFault::Method {
         insert(&mut answer, header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");

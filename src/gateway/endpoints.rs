@@ -99,7 +99,9 @@ fn keys(authority: &Authority, method: &Method) -> Answer {
 async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {
     let fields = Fields::read(request)?;
     fields.grant_type("password")?;
-    fields.client(request, authority.client_id())?;
+    if fields.client(request, authority.client_id())?.is_some_and(|client| client != authority.client_id()) {
+        return Err(BadRequest::Client { basic: false });
+    }
     let name = fields.get("username").ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
     let password = fields.get("password").ok_or(BadRequest::Malformed("password is missing"))?;
     if password.len() > Password::MAX_BYTES {

@@ -5,11 +5,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
-use crate::config::checked::UpstreamAuthorization;
+use crate::config::checked::{Upstream, UpstreamAuthorization};
 use crate::domain::forwarded::is_proxy_field;
 use crate::domain::identity::{Identity, IdentityHeaders};
 use crate::domain::target::Target;
@@ -20,11 +20,13 @@ pub struct Outgoing<'a> {
     pub target: &'a Target,
     pub identity: Option<&'a Identity>,
     pub headers: &'a IdentityHeaders,
-    pub authorization: UpstreamAuthorization,
+    pub upstream: &'a Upstream,
     /// The client's address as far as it can be believed.
     pub client: Option<IpAddr>,
     /// The `Host` the client asked for.
     pub host: Option<&'a HeaderValue>,
+    /// How the client reached the first trusted proxy, or us.
+    pub scheme: &'static str,
 }
 
 impl Outgoing<'_> {
@@ -42,7 +44,7 @@ impl Outgoing<'_> {
         for name in stripped {
             request.remove_header(&name);
         }
-        if self.authorization == UpstreamAuthorization::Strip {
+        if self.upstream.authorization == UpstreamAuthorization::Strip {
             request.remove_header(&header::AUTHORIZATION);
         }
         let uri = self.target.origin_form().parse().map_err(|_| internal("the canonical target is no URI"))?;
@@ -56,19 +58,26 @@ impl Outgoing<'_> {
         if let Some(host) = self.host {
             request.insert_header("X-Forwarded-Host", host)?;
         }
-        request.insert_header("X-Forwarded-Proto", "http")?;
+        request.insert_header("X-Forwarded-Proto", self.scheme)?;
+        // The upstream is spoken to in HTTP/1.1, whatever the client speaks, and that needs one (RFC 9112 §3.2).
+        if !request.headers.contains_key(header::HOST) {
+            let Upstream { host, port, .. } = self.upstream;
+            let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            request.insert_header(header::HOST, host)?;
+        }
         Ok(())
     }
 }
 
-/// Marks an answer to an authenticated request as one person's (RFC 9111 §3.5), where the upstream said nothing, and
-/// drops what speaks of another way in.
+/// Drops what the upstream said about its connection to us or about another way in, and marks an answer to an
+/// authenticated request as one person's (RFC 9111 §3.5), where the upstream said nothing.
 ///
 /// # Errors
 /// If a value cannot be written.
 pub fn write_back(response: &mut ResponseHeader, authenticated: bool) -> Result<()> {
+    remove_hop_by_hop(response);
     response.remove_header(&header::ALT_SVC);
-    if !authenticated {
+    if !authenticated || response.status.is_informational() {
         return Ok(());
     }
     if !response.headers.contains_key(header::CACHE_CONTROL) {
@@ -77,6 +86,33 @@ pub fn write_back(response: &mut ResponseHeader, authenticated: bool) -> Result<
     response.append_header(header::VARY, "Authorization, Cookie")?;
     Ok(())
 }
+
+/// RFC 9110 §7.6.1. How the body is framed is the library's business, and an answered upgrade keeps its two fields.
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let nominated = response.headers.get_all(header::CONNECTION).iter();
+    let nominated: Vec<HeaderName> = nominated
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING)
+        .collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        if !(switches && (*name == header::CONNECTION || *name == header::UPGRADE)) {
+            response.remove_header(name);
+        }
+    }
+}
+
+static HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
 
 fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)

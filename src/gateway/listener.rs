@@ -81,8 +81,7 @@ async fn connection(mut stream: Stream, shared: &Shared) {
             Err(refused) => return close_with(stream, refused, shared).await,
         };
         let mut session = ServerSession::new_http1(stream);
-        let last = served + 1 == shared.limits.requests_per_connection;
-        session.set_keepalive((!last).then_some(shared.limits.keep_alive.as_secs().max(1)));
+        session.set_keepalive_reuses_remaining(Some(shared.limits.requests_per_connection - served - 1));
         if let ServerSession::H1(session) = &mut session {
             session.set_pipelined_prefix(head);
         }

@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod config;
+mod edge;
 mod faults;
 mod flow;
 mod readme;
