@@ -78,7 +78,7 @@ fn is_for_this_path(pattern: &RoutePath, target: &Target) -> bool {
     let Ok(exact) = RoutePath::parse(text.strip_suffix("/*").unwrap_or(&text)) else { return false };
     let route = Route { paths: vec![exact], auth: AuthMode::None, ..Route::fallback("") };
     RouteTable::build(vec![route], Route::fallback(""))
-        .is_ok_and(|table| matches!(table.find(&http::Method::POST, target), Match::Rule(..)))
+        .is_ok_and(|table| matches!(table.find(&http::Method::POST, target), Match::Rule { .. }))
 }
 
 /// Where verifiers find the public keys; not configurable.
