@@ -27,6 +27,7 @@ use self::passwords::Passwords;
 use self::revocations::Revocations;
 use self::verified::VerifiedTokens;
 
+mod account;
 mod authenticate;
 pub mod feed;
 pub mod jose;

@@ -35,6 +35,7 @@ use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
 use self::upstreams::Upstreams;
 
+mod account;
 pub mod admit;
 pub mod answer;
 pub mod context;

@@ -170,6 +170,9 @@ pub struct Endpoints {
     pub refresh: Option<String>,
     pub logout: Option<String>,
     pub logout_all: Option<String>,
+    /// Also serves every path one segment below.
+    pub sessions: Option<String>,
+    pub me: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -108,6 +108,12 @@ pub fn done() -> Answer {
     with_body(StatusCode::OK, "application/json", &json!({}))
 }
 
+/// A document about the person who asked.
+#[must_use]
+pub fn private_document(body: &Value) -> Answer {
+    with_body(StatusCode::OK, "application/json", body)
+}
+
 /// A document that anyone may keep for a while.
 #[must_use]
 pub fn public_document(body: &Value) -> Answer {
