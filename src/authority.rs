@@ -53,6 +53,8 @@ pub struct Authority {
     rules: TokenRules,
     policy: RotationPolicy,
     lifetimes: Lifetimes,
+    /// How long a call to the store may take.
+    store_timeout: Duration,
     client_id: String,
     passwords: Option<Passwords>,
     verified: VerifiedTokens,
@@ -137,6 +139,7 @@ impl Authority {
                 max: config.session.max_ttl,
                 sessions_per_subject: config.session.per_subject,
             },
+            store_timeout: config.store.timeout,
             client_id: config.access_token.client_id.clone(),
             passwords,
             verified: VerifiedTokens::new(config.verified_cache),

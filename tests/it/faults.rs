@@ -5,5 +5,6 @@
 
 mod kill;
 mod leaks;
+mod outage;
 mod parallel;
 mod tables;

@@ -103,7 +103,8 @@ impl Server {
         Database { url, name, server: self.clone() }
     }
 
-    async fn admin(&self, database: &str) -> PgConnection {
+    /// A connection of the superuser.
+    pub async fn admin(&self, database: &str) -> PgConnection {
         let (folder, port) = (self.0.folder.display(), self.0.port);
         let url = format!("postgres://postgres@localhost/{database}?host={folder}&port={port}");
         PgConnection::connect(&url).await.unwrap()
