@@ -66,3 +66,21 @@ fn the_ci_run_calls_the_readmes_test_command() {
     let last = run.lines().rfind(|line| !line.trim().is_empty()).expect("the script has lines");
     assert_eq!(last, format!("exec {}", blocks()[2].trim().trim_start_matches("./")));
 }
+
+/// The table of what holds names tests, and they exist.
+#[test]
+fn every_test_the_readme_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (_, table) = README.split_once("## What holds").expect("the README says what holds");
+    let rows = table.lines().skip(1).take_while(|line| !line.starts_with("## ")).filter(|line| line.contains("| `"));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.rsplit('|').nth(1).expect("a row has two cells");
+        for test in tests.split('`').skip(1).step_by(2) {
+            let found = Command::new("git").args(["grep", "-qE", &format!("fn {test}\\b")]).current_dir(root).status();
+            assert!(found.expect("git can search").success(), "there is no test {test}");
+            named += 1;
+        }
+    }
+    assert!(named >= 10, "the table names {named} tests");
+}
