@@ -126,12 +126,7 @@ impl Authority {
                 key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
                 read: clock.now(),
             }),
-            rules: TokenRules {
-                issuer: config.access_token.issuer.clone(),
-                audience: config.access_token.audience.clone(),
-                leeway: config.access_token.leeway,
-                max_lifetime: config.access_token.ttl,
-            },
+            rules: config.access_token.rules(),
             policy: config.rotation.clone(),
             lifetimes: Lifetimes {
                 access: config.access_token.ttl,

@@ -178,7 +178,7 @@ async fn a_wrong_command_line_is_exit_code_2_and_names_what_is_missing() {
         assert_eq!(finished.code, Some(2), "{finished:?}");
         assert!(finished.stderr.contains(part), "{finished:?}");
     }
-    for command in ["run", "check", "demo", "init", "migrate", "users", "sessions", "revoke"] {
+    for command in ["run", "check", "demo", "init", "migrate", "users", "sessions", "token", "revoke"] {
         assert!(home.run(&["--help"]).await.stdout.contains(command), "{command}");
         assert_eq!(home.run(&[command, "--help"]).await.code, Some(0));
     }
@@ -220,6 +220,33 @@ async fn migrate_can_run_again_and_a_start_without_it_says_so() {
         let again = deployment.command(&["migrate"]).await;
         assert!(done(&again).ends_with("is up to date for realm default\n"), "{again:?}");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_explained_without_showing_its_secrets() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let inspect = async |token: &str| {
+        let finished = with_input(&deployment, &["token", "inspect"], &format!("{token}\n")).await;
+        assert_eq!(finished.stderr, "");
+        let secret = token.rsplit('.').next().unwrap();
+        assert!(secret.is_empty() || !finished.stdout.contains(secret), "{}", finished.stdout);
+        (finished.code == Some(0), finished.stdout.lines().last().unwrap().to_owned())
+    };
+    let refused = |why: &str| (false, format!("refused: {why}"));
+    let pair = logged_in(gate).await;
+    assert_eq!(inspect(&pair.access).await, (true, "accepted: its session lives".into()));
+    assert_eq!(inspect(&pair.refresh).await, (true, "accepted: the live one of its session".into()));
+    let next = Pair::read(&refresh(gate, &pair.refresh, None).await);
+    assert_eq!(inspect(&pair.refresh).await, refused("its session is at generation 1"));
+    let forged = format!("{}AAAA", &next.refresh[..next.refresh.len() - 4]);
+    assert_eq!(inspect(&forged).await, refused("the tag does not match"));
+    assert_eq!(inspect("nonsense").await, refused("not three base64url parts"));
+    assert_eq!(inspect("").await, refused("not three base64url parts"));
+    done(&deployment.command(&["revoke", "--all"]).await);
+    assert_eq!(inspect(&next.access).await, refused("its session has ended"));
+    assert_eq!(inspect(&next.refresh).await, refused("its session has ended"));
 }
 
 /// The examples' configurations are ones that this version reads.
