@@ -88,6 +88,9 @@ pub trait Store: Send + Sync + 'static {
     /// counters it is read with. `None` if there is no such user.
     async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError>;
 
+    /// As [`Self::account`], by the user's subject.
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError>;
+
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
 
@@ -97,6 +100,11 @@ pub trait Store: Send + Sync + 'static {
     /// Sets the password and increments the subject's counter, in one transaction. `None` if there is no such user,
     /// otherwise the new value.
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError>;
+
+    /// A person changes their own password: sets it, increments the subject's counter, and lets the one session that asks
+    /// live on under the new counter, with another token; all or nothing. `None`, and nothing has changed, unless the
+    /// password still is the old one, the token still the live one, and the session one of this user that has not ended.
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError>;
 
     /// Replaces the hash of an unchanged password by one with today's parameters, if it still is `old`. Ends nothing.
     async fn upgrade_password(&self, name: &UserName, old: &PasswordHash, new: &PasswordHash)
@@ -200,6 +208,22 @@ pub struct Swap {
     pub idle_ttl: Duration,
     /// Entries of rotations before this long ago may be dropped.
     pub longest_window: Duration,
+}
+
+/// A new password, and the session that asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PasswordChange {
+    pub name: UserName,
+    pub old: PasswordHash,
+    pub new: PasswordHash,
+    pub session: SessionId,
+    /// Of the session's live token.
+    pub generation: u32,
+    pub live: TokenHash,
+    /// Of the token that takes its place, one generation on.
+    pub next: TokenHash,
+    pub from: Origin,
+    pub idle_ttl: Duration,
 }
 
 /// A session after its swap.

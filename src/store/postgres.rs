@@ -17,7 +17,8 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
+    StoreError, Swap,
 };
 use crate::domain::revocation::ALLOWANCE;
 use crate::domain::rotation::SessionState;
@@ -202,7 +203,6 @@ impl Store for PostgresStore {
                     .bind(span(swap.longest_window))
             })
             .await?;
-        let advanced = |row: &PgRow| Ok(Advanced { session: rows::session(row)?, now: row.time("now")? });
         rows.first().map(advanced).transpose()
     }
 
@@ -285,6 +285,14 @@ impl Store for PostgresStore {
         rows.first().map(rows::account).transpose()
     }
 
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| sqlx::query(statements::ACCOUNT_OF).bind(&self.realm).bind(subject.as_str()))
+            .await?;
+        rows.first().map(rows::account).transpose()
+    }
+
     async fn users(&self) -> Result<Vec<User>, StoreError> {
         let rows = self.connections.rows(|| sqlx::query(statements::USERS).bind(&self.realm)).await?;
         rows.iter().map(rows::user).collect()
@@ -321,6 +329,31 @@ impl Store for PostgresStore {
             })
             .await?;
         rows.first().map(|row| row.counter("epoch")).transpose()
+    }
+
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
+        let (old, new) = (text_column(&change.old.0), text_column(&change.new.0));
+        let address = address_column(&change.from);
+        let user_agent = optional_text_column(change.from.user_agent.as_deref());
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::CHANGE_PASSWORD)
+                    .bind(&self.realm)
+                    .bind(span(ALLOWANCE))
+                    .bind(change.name.as_str())
+                    .bind(&old)
+                    .bind(&new)
+                    .bind(&change.session.as_bytes()[..])
+                    .bind(i64::from(change.generation))
+                    .bind(&change.live.0[..])
+                    .bind(&change.next.0[..])
+                    .bind(span(change.idle_ttl))
+                    .bind(&address)
+                    .bind(&user_agent)
+            })
+            .await?;
+        rows.first().map(advanced).transpose()
     }
 
     async fn upgrade_password(
@@ -379,6 +412,10 @@ impl Columns for PgRow {
     fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
+}
+
+fn advanced(row: &PgRow) -> Result<Advanced, StoreError> {
+    Ok(Advanced { session: rows::session(row)?, now: row.time("now")? })
 }
 
 /// The row of a statement that always answers one.

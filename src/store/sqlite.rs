@@ -18,7 +18,8 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
+    StoreError, Swap,
 };
 use crate::clock::SharedClock;
 use crate::domain::revocation::{ALLOWANCE, Revoked};
@@ -413,6 +414,20 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError> {
+        self.connections
+            .within(async {
+                let mut reader = self.connections.reader().await?;
+                let rows = sqlx::query(statements::ACCOUNT_OF)
+                    .bind(&self.realm)
+                    .bind(subject.as_str())
+                    .fetch_all(&mut *reader)
+                    .await?;
+                Ok(rows.first().map(rows::account).transpose()?)
+            })
+            .await
+    }
+
     async fn users(&self) -> Result<Vec<User>, StoreError> {
         self.connections
             .within(async {
@@ -454,6 +469,41 @@ impl Store for SqliteStore {
                 let epoch = self.bump_changed(&mut transaction, &changed).await?;
                 transaction.commit().await?;
                 Ok(epoch)
+            })
+            .await
+    }
+
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let now = self.clock.now();
+                let changed = sqlx::query(statements::CHANGE_PASSWORD)
+                    .bind(&self.realm)
+                    .bind(change.name.as_str())
+                    .bind(text_column(&change.old.0))
+                    .bind(text_column(&change.new.0))
+                    .bind(&change.session.as_bytes()[..])
+                    .bind(i64::from(change.generation))
+                    .bind(&change.live.0[..])
+                    .bind(now.as_millis())
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let Some(epoch) = self.bump_changed(&mut transaction, &changed).await? else { return Ok(None) };
+                let rekeyed = sqlx::query(statements::REKEY)
+                    .bind(&self.realm)
+                    .bind(&change.session.as_bytes()[..])
+                    .bind(&change.next.0[..])
+                    .bind(now.as_millis())
+                    .bind(now.as_millis().saturating_add(span(change.idle_ttl)))
+                    .bind(address_column(&change.from))
+                    .bind(optional_text_column(change.from.user_agent.as_deref()))
+                    .bind(counter_column(epoch))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let session = rows::session(only(&rekeyed)?)?;
+                transaction.commit().await?;
+                Ok(Some(Advanced { session, now }))
             })
             .await
     }

@@ -50,8 +50,7 @@ macro_rules! bump_changed_subject {
                 SELECT $1, 'subject', subject, epoch, ",
             until!(),
             " FROM bumped
-            )
-            SELECT epoch FROM bumped"
+            )"
         )
     };
 }
@@ -261,6 +260,17 @@ pub(super) const ACCOUNT: &str = concat!(
     " AS subject_epoch FROM sidegate.users WHERE realm = $1 AND name = $2"
 );
 
+/// `$2` subject.
+pub(super) const ACCOUNT_OF: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS realm_epoch, ",
+    subject_epoch!("users.subject"),
+    " AS subject_epoch FROM sidegate.users WHERE realm = $1 AND subject = $2"
+);
+
 pub(super) const USERS: &str =
     concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 ORDER BY name");
 
@@ -276,7 +286,42 @@ pub(super) const SET_PASSWORD: &str = concat!(
     ", changed AS (
         UPDATE sidegate.users SET password_hash = $4 WHERE realm = $1 AND name = $3 RETURNING subject
     )",
-    bump_changed_subject!()
+    bump_changed_subject!(),
+    " SELECT epoch FROM bumped"
+);
+
+/// `$2` allowance, `$3` name, `$4` old and `$5` new password hash, `$6` id, `$7` generation, `$8` live and `$9` next hash,
+/// `$10` idle lifetime, `$11` address, `$12` user agent. The session's row is locked first, so that no swap comes between.
+pub(super) const CHANGE_PASSWORD: &str = concat!(
+    clock!(),
+    ", held AS MATERIALIZED (
+        SELECT s.subject FROM sidegate.session s, clock
+        WHERE s.id = $6 AND s.realm = $1 AND s.generation = $7 AND s.generation < 4294967295 AND s.hash = $8
+            AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
+    realm_epoch!(),
+    " AND s.subject_epoch = ",
+    subject_epoch!("s.subject"),
+    " FOR UPDATE OF s
+    ), changed AS (
+        UPDATE sidegate.users u SET password_hash = $5 FROM held
+        WHERE u.realm = $1 AND u.name = $3 AND u.password_hash = $4 AND u.subject = held.subject
+        RETURNING u.subject
+    )",
+    bump_changed_subject!(),
+    " UPDATE sidegate.session s SET
+        generation = s.generation + 1,
+        hash = $9,
+        salt = NULL,
+        recent = ''::bytea,
+        rotated = now,
+        idle_end = LEAST(s.absolute_end, now + $10),
+        last_address = $11,
+        last_user_agent = $12,
+        subject_epoch = (SELECT epoch FROM bumped)
+    FROM clock
+    WHERE s.id = $6 AND s.realm = $1 AND EXISTS (SELECT FROM bumped)
+    RETURNING now, ",
+    session_columns!()
 );
 
 /// `$2` name, `$3` old hash, `$4` new hash.
@@ -289,7 +334,8 @@ pub(super) const DISABLE: &str = concat!(
     ", changed AS (
         UPDATE sidegate.users SET disabled = true WHERE realm = $1 AND name = $3 RETURNING subject
     )",
-    bump_changed_subject!()
+    bump_changed_subject!(),
+    " SELECT epoch FROM bumped"
 );
 
 /// `$2` name.
@@ -302,7 +348,8 @@ pub(super) const REMOVE_USER: &str = concat!(
     ", changed AS (
         DELETE FROM sidegate.users WHERE realm = $1 AND name = $3 RETURNING subject
     )",
-    bump_changed_subject!()
+    bump_changed_subject!(),
+    " SELECT epoch FROM bumped"
 );
 
 pub(super) const NOW: &str = "SELECT sidegate.now_ms() AS now";

@@ -176,6 +176,17 @@ pub(super) const ACCOUNT: &str = concat!(
     " AS subject_epoch FROM users WHERE realm = ?1 AND name = ?2"
 );
 
+/// `?2` subject.
+pub(super) const ACCOUNT_OF: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS realm_epoch, ",
+    subject_epoch!("users.subject"),
+    " AS subject_epoch FROM users WHERE realm = ?1 AND subject = ?2"
+);
+
 pub(super) const USERS: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 ORDER BY name");
 
 /// `?2` name, `?3` subject, `?4` password hash, `?5` disabled, `?6` claims.
@@ -186,6 +197,35 @@ pub(super) const ADD_USER: &str = "
 /// `?2` name, `?3` hash.
 pub(super) const SET_PASSWORD: &str =
     "UPDATE users SET password_hash = ?3 WHERE realm = ?1 AND name = ?2 RETURNING subject";
+
+/// `?2` name, `?3` old and `?4` new password hash, `?5` id, `?6` generation, `?7` live hash, `?8` now.
+pub(super) const CHANGE_PASSWORD: &str = concat!(
+    "UPDATE users SET password_hash = ?4
+    WHERE realm = ?1 AND name = ?2 AND password_hash = ?3 AND subject = (
+        SELECT s.subject FROM session s
+        WHERE s.id = ?5 AND s.realm = ?1 AND s.generation = ?6 AND s.generation < 4294967295 AND s.hash = ?7
+            AND s.idle_end > ?8 AND s.absolute_end > ?8 AND s.realm_epoch = ",
+    realm_epoch!(),
+    " AND s.subject_epoch = ",
+    subject_epoch!("s.subject"),
+    ") RETURNING subject"
+);
+
+/// `?2` id, `?3` next hash, `?4` now, `?5` idle end, `?6` address, `?7` user agent, `?8` subject's counter.
+pub(super) const REKEY: &str = concat!(
+    "UPDATE session SET
+        generation = generation + 1,
+        hash = ?3,
+        salt = NULL,
+        recent = x'',
+        rotated = ?4,
+        idle_end = MIN(absolute_end, ?5),
+        last_address = ?6,
+        last_user_agent = ?7,
+        subject_epoch = ?8
+    WHERE id = ?2 AND realm = ?1 RETURNING ",
+    session_columns!()
+);
 
 /// `?2` name, `?3` old hash, `?4` new hash.
 pub(super) const UPGRADE_PASSWORD: &str =

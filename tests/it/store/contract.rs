@@ -63,6 +63,8 @@ macro_rules! store_contract {
                 a_name_and_a_subject_belong_to_one_user,
                 one_of_many_concurrent_users_of_a_name_is_added,
                 a_new_password_moves_the_counter,
+                a_changed_password_keeps_the_session_that_asked_and_no_other,
+                a_password_is_not_changed_by_halves,
                 an_upgraded_hash_moves_nothing_and_only_replaces_the_old_one,
                 disabling_moves_the_counter_and_enabling_does_not,
                 a_removed_user_is_gone_and_its_counter_stays,

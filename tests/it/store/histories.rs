@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::session::{IdempotencyMac, Salt, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
-use sidegate::store::{Cursor, NewSession, RevocationPage, Store, Swap};
+use sidegate::store::{Cursor, NewSession, RevocationPage, PasswordChange, Store, Swap};
 
 use super::bench::{Bench, START};
 use super::model::Model;
@@ -46,6 +46,7 @@ enum Step {
     AddUser { name: &'static str, of: &'static str, disabled: bool },
     SetPassword(&'static str, u8),
     UpgradePassword(&'static str, u8, u8),
+    ChangePassword { name: &'static str, which: u32, old: u8, new: u8, wrong: bool, idle: u64 },
     SetDisabled(&'static str, bool),
     RemoveUser(&'static str),
     Users(&'static str),
@@ -88,6 +89,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(name, of, disabled)| Step::AddUser { name, of, disabled }),
         1 => (people(), 0..2_u8).prop_map(|(name, n)| Step::SetPassword(name, n)),
         1 => (people(), 0..2_u8, 0..2_u8).prop_map(|(name, old, new)| Step::UpgradePassword(name, old, new)),
+        4 => (people(), which(), 0..2_u8, 0..2_u8, prop::bool::weighted(0.1), spans()).prop_map(
+            |(name, which, old, new, wrong, idle)| Step::ChangePassword { name, which, old, new, wrong, idle }
+        ),
         1 => (people(), any::<bool>()).prop_map(|(name, disabled)| Step::SetDisabled(name, disabled)),
         1 => people().prop_map(Step::RemoveUser),
         1 => people().prop_map(Step::Users),
@@ -215,6 +219,24 @@ impl History {
             Step::SetPassword(of, n) => same!(self, set_password(&name(of), &password(n))),
             Step::UpgradePassword(of, old, new) => {
                 same!(self, upgrade_password(&name(of), &password(old), &password(new)));
+            }
+            Step::ChangePassword { name: of, which, old, new, wrong, idle } => {
+                let id = self.id(which);
+                let state = self.model.session(id).await.unwrap();
+                let (generation, live) = state.map_or((0, hash(0, 0)), |state| (state.session.generation, state.session.hash));
+                let change = PasswordChange {
+                    name: name(of),
+                    old: password(old),
+                    new: password(new),
+                    session: id,
+                    generation,
+                    live: if wrong { hash(u32::MAX, 0) } else { live },
+                    next: hash(self.first + which, generation.wrapping_add(1)),
+                    from: origin(1),
+                    idle_ttl: Duration::from_millis(idle),
+                };
+                same!(self, change_password(&change));
+                same!(self, account_of(&subject(of)));
             }
             Step::SetDisabled(of, disabled) => same!(self, set_disabled(&name(of), disabled)),
             Step::RemoveUser(of) => same!(self, remove_user(&name(of))),

@@ -15,7 +15,7 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
 };
 
 /// A store of one realm, in memory.
@@ -248,6 +248,12 @@ impl Store for Model {
         Ok(user.map(|user| Account { epochs: rows.epochs(&user.subject), user }))
     }
 
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError> {
+        let rows = self.rows();
+        let user = rows.users.values().find(|user| user.subject == *subject).cloned();
+        Ok(user.map(|user| Account { epochs: rows.epochs(&user.subject), user }))
+    }
+
     async fn users(&self) -> Result<Vec<User>, StoreError> {
         Ok(self.rows().users.values().cloned().collect())
     }
@@ -270,6 +276,34 @@ impl Store for Model {
         user.password_hash = PasswordHash(kept_text(&hash.0));
         let subject = user.subject.clone();
         Ok(Some(rows.bump(&subject, self.clock.now())))
+    }
+
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
+        let mut rows = self.rows();
+        let now = self.clock.now();
+        let session = rows.sessions.get(&change.session).filter(|session| rows.is_alive(session, now)).cloned();
+        let user = rows.users.get(&change.name).filter(|user| user.password_hash == change.old).cloned();
+        let (Some(session), Some(user)) = (session, user) else { return Ok(None) };
+        let live = (session.generation, session.hash) == (change.generation, change.live);
+        let Some(generation) = session.generation.checked_add(1).filter(|_| live && user.subject == session.subject)
+        else {
+            return Ok(None);
+        };
+        let epoch = rows.bump(&user.subject, now);
+        rows.users.insert(user.name.clone(), User { password_hash: change.new.clone(), ..user });
+        let session = Session {
+            generation,
+            hash: change.next,
+            salt: None,
+            recent: RecentRotations::default(),
+            rotated: now,
+            idle_end: now.plus(change.idle_ttl).min(session.absolute_end),
+            last_from: kept_origin(&change.from),
+            epochs: Epochs { subject: epoch, ..session.epochs },
+            ..session
+        };
+        rows.sessions.insert(session.id, session.clone());
+        Ok(Some(Advanced { session, now }))
     }
 
     async fn upgrade_password(

@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use sidegate::domain::revocation::Revoked;
+use sidegate::domain::session::{Origin, Session, TokenHash};
 use sidegate::domain::user::{PasswordHash, User};
+use sidegate::store::PasswordChange;
 
 use super::super::bench::Bench;
-use super::super::samples::{name, subject, user, user_named};
+use super::super::samples::{name, new_session, session_id, stored, subject, swap, user, user_named};
 
 pub async fn a_user_comes_back_as_it_was_added(bench: &Bench) {
     let store = &bench.store;
@@ -95,4 +99,66 @@ pub async fn an_unknown_user_is_no_error(bench: &Bench) {
 async fn revoked(bench: &Bench) -> Vec<Revoked> {
     let page = bench.store.revocations(None).await.unwrap();
     page.revocations.into_iter().map(|revocation| revocation.revoked).collect()
+}
+
+fn change(session: &Session, next: TokenHash) -> PasswordChange {
+    PasswordChange {
+        name: name("ann"),
+        old: user("ann").password_hash,
+        new: PasswordHash("$new".into()),
+        session: session.id,
+        generation: session.generation,
+        live: session.hash,
+        next,
+        from: Origin::default(),
+        idle_ttl: Duration::from_mins(1),
+    }
+}
+
+pub async fn a_changed_password_keeps_the_session_that_asked_and_no_other(bench: &Bench) {
+    let store = &bench.store;
+    store.add_user(&user("ann")).await.unwrap();
+    let own = stored(&**store, &new_session(1, "sub-ann")).await;
+    let other = stored(&**store, &new_session(2, "sub-ann")).await;
+    let own = store.swap(&swap(&own)).await.unwrap().unwrap().session;
+    let changed = store.change_password(&change(&own, TokenHash([7; 32]))).await.unwrap().unwrap().session;
+    assert_eq!((changed.generation, changed.hash, changed.salt), (own.generation + 1, TokenHash([7; 32]), None));
+    assert_eq!((changed.recent.iter().count(), changed.epochs.subject), (0, 1));
+    assert_eq!(changed.absolute_end, own.absolute_end);
+    let living: Vec<_> = store.sessions_of(&subject("sub-ann")).await.unwrap().iter().map(|session| session.id).collect();
+    assert_eq!(living, [own.id]);
+    assert_eq!(store.swap(&swap(&other)).await.unwrap(), None);
+    assert_eq!(store.swap(&swap(&own)).await.unwrap(), None, "the token before is not live any more");
+    assert!(store.swap(&swap(&changed)).await.unwrap().is_some());
+    let page = store.revocations(None).await.unwrap();
+    assert_eq!(page.revocations.last().unwrap().revoked, Revoked::SubjectBelow(subject("sub-ann"), 1));
+    let account = store.account_of(&subject("sub-ann")).await.unwrap().unwrap();
+    assert_eq!((account.user.password_hash.0.as_str(), account.epochs.subject), ("$new", 1));
+}
+
+pub async fn a_password_is_not_changed_by_halves(bench: &Bench) {
+    let store = &bench.store;
+    store.add_user(&user("ann")).await.unwrap();
+    store.add_user(&user("bob")).await.unwrap();
+    let own = stored(&**store, &new_session(1, "sub-ann")).await;
+    let good = change(&own, TokenHash([7; 32]));
+    for bad in [
+        PasswordChange { old: PasswordHash("$other".into()), ..good.clone() },
+        PasswordChange { live: TokenHash([8; 32]), ..good.clone() },
+        PasswordChange { generation: 1, ..good.clone() },
+        PasswordChange { session: session_id(9), ..good.clone() },
+        PasswordChange { name: name("bob"), old: user("bob").password_hash, ..good.clone() },
+        PasswordChange { name: name("nobody"), ..good.clone() },
+    ] {
+        assert_eq!(store.change_password(&bad).await.unwrap(), None, "{bad:?}");
+    }
+    assert_eq!(user_named(store, &name("ann")).await, Some(user("ann")));
+    assert_eq!(user_named(store, &name("bob")).await, Some(user("bob")));
+    assert_eq!(store.epochs(&subject("sub-ann")).await.unwrap().subject, 0);
+    let parallel = join_all((0..20).map(|n| {
+        let change = PasswordChange { next: TokenHash([n; 32]), ..good.clone() };
+        async move { store.change_password(&change).await.unwrap() }
+    }));
+    assert_eq!(parallel.await.into_iter().flatten().count(), 1);
+    assert_eq!(store.epochs(&subject("sub-ann")).await.unwrap().subject, 1);
 }
