@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+mod first_start;
 mod gone;
 mod hooked_store;
 mod kill;
