@@ -12,6 +12,7 @@ mod kill;
 mod leaks;
 mod outage;
 mod parallel;
+mod races;
 mod tables;
 
 /// Shows a figure, past the capture of the test runner.
