@@ -3,8 +3,19 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
+use std::io::Write;
+
+mod first_start;
+mod gone;
+mod hooked_store;
 mod kill;
 mod leaks;
 mod outage;
 mod parallel;
+mod races;
 mod tables;
+
+/// Shows a figure, past the capture of the test runner.
+fn show(figure: &str) {
+    std::io::stdout().write_all(format!("{figure}\n").as_bytes()).unwrap();
+}

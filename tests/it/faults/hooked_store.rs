@@ -1,58 +1,44 @@
-//! A store that never comes back from one of its swaps.
+//! A store whose swaps a test can hold up, before the statement or before its answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sidegate::boot::{self, Running};
+use sidegate::clock::{Entropy, SharedClock, SystemClock};
 use sidegate::domain::rotation::SessionState;
 use sidegate::domain::secret::Fingerprint;
 use sidegate::domain::session::{Epochs, Session, SessionId, Subject};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    self, Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
 };
+use tokio::sync::Semaphore;
 
-/// On which side of the statement a swap stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailPoint {
-    BeforeTheStatement,
-    BeforeItsAnswer,
+use crate::support::deployment::Deployment;
+
+/// What a test does around each swap.
+#[async_trait]
+pub(super) trait AroundSwap: Send + Sync + 'static {
+    async fn before(&self) {}
+    async fn after(&self) {}
 }
 
-/// The real store, but for one swap.
-pub(super) struct FailingStore {
+/// The real store, with a test around its swaps.
+pub(super) struct HookedStore<H> {
     pub(super) inner: Arc<dyn Store>,
-    pub(super) point: FailPoint,
-    /// How many swaps are still as they should be.
-    pub(super) good_swaps: AtomicU32,
-}
-
-/// What is printed when the fail point is reached.
-pub(super) const REACHED: &str = "at the fail point";
-
-impl FailingStore {
-    fn swap_fails(&self) -> bool {
-        let left = self.good_swaps.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        left.is_err()
-    }
-}
-
-async fn never<T>() -> T {
-    println!("{REACHED}");
-    std::future::pending().await
+    pub(super) hook: H,
 }
 
 #[async_trait]
-impl Store for FailingStore {
+impl<H: AroundSwap> Store for HookedStore<H> {
     async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError> {
-        let fails = self.swap_fails();
-        if fails && self.point == FailPoint::BeforeTheStatement {
-            return never().await;
-        }
+        self.hook.before().await;
         let answer = self.inner.swap(swap).await;
-        if fails { never().await } else { answer }
+        self.hook.after().await;
+        answer
     }
 
     async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
@@ -142,5 +128,76 @@ impl Store for FailingStore {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now().await
+    }
+}
+
+/// A sidegate in this process that can be told to hold up one swap.
+pub(super) struct Holding {
+    pub(super) running: Running,
+    armed: Arc<AtomicBool>,
+    reached: Arc<Semaphore>,
+    go_on: Arc<Semaphore>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    BeforeTheStatement,
+    AfterTheStatement,
+}
+
+impl Holding {
+    pub(super) async fn start(deployment: &Deployment, side: Side) -> Self {
+        let config = deployment.config();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let armed = Arc::new(AtomicBool::new(false));
+        let (reached, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let hook = Hold { side, armed: Arc::clone(&armed), reached: Arc::clone(&reached), go_on: Arc::clone(&go_on) };
+        let opening = async {
+            let inner = store::open(&config.store, &config.realm, Arc::clone(&clock)).await?;
+            Ok(Arc::new(HookedStore { inner, hook }) as Arc<dyn Store>)
+        };
+        let running = boot::start_on(opening, &config, Arc::clone(&clock), Entropy).await.unwrap();
+        Self { running, armed, reached, go_on }
+    }
+
+    /// The next swap will be held up.
+    pub(super) fn hold_next(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for that swap.
+    pub(super) async fn held(&self) {
+        self.reached.acquire().await.unwrap().forget();
+    }
+
+    pub(super) fn let_go(&self) {
+        self.go_on.add_permits(1);
+    }
+}
+
+struct Hold {
+    side: Side,
+    armed: Arc<AtomicBool>,
+    reached: Arc<Semaphore>,
+    go_on: Arc<Semaphore>,
+}
+
+impl Hold {
+    async fn at(&self, side: Side) {
+        if side == self.side && self.armed.swap(false, Ordering::SeqCst) {
+            self.reached.add_permits(1);
+            self.go_on.acquire().await.unwrap().forget();
+        }
+    }
+}
+
+#[async_trait]
+impl AroundSwap for Hold {
+    async fn before(&self) {
+        self.at(Side::BeforeTheStatement).await;
+    }
+
+    async fn after(&self) {
+        self.at(Side::AfterTheStatement).await;
     }
 }

@@ -1,7 +1,7 @@
 //! `kill -9` in the middle of a rotation: wherever it hits, the client asks again with its token and its key, and goes
 //! on. No session is lost, and none is touched that was not asked about.
 
-use std::io::Write;
+use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 
 use tokio::net::TcpStream;
@@ -10,38 +10,37 @@ use crate::support::client::{Pair, call, logged_in, refresh, refresh_request};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::raw::RawClient;
 
-use self::failing_store::FailPoint;
-use self::server::Server;
+use self::server::{FailPoint, Server};
+use super::show;
 use super::tables::Tables;
 
-mod failing_store;
 mod server;
 
-/// Per store and moment.
+/// Per store and before.
 const KILLS: u32 = 67;
 const SESSIONS: usize = 5;
 
 /// When the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    BeforeTheStatement,
-    BeforeItsAnswer,
-    BeforeTheClientsAnswer,
+enum Before {
+    TheStatement,
+    ItsAnswer,
+    TheClientsAnswer,
 }
 
-impl Moment {
+impl Before {
     /// A server that gets to this moment, after so many swaps that go well.
     async fn server(self, deployment: &Deployment, good_swaps: u32) -> Server {
         match self {
-            Self::BeforeTheStatement => Server::failing(deployment, FailPoint::BeforeTheStatement, good_swaps).await,
-            Self::BeforeItsAnswer => Server::failing(deployment, FailPoint::BeforeItsAnswer, good_swaps).await,
-            Self::BeforeTheClientsAnswer => Server::whole(deployment).await,
+            Self::TheStatement => Server::failing(deployment, FailPoint::BeforeTheStatement, good_swaps).await,
+            Self::ItsAnswer => Server::failing(deployment, FailPoint::BeforeItsAnswer, good_swaps).await,
+            Self::TheClientsAnswer => Server::whole(deployment).await,
         }
     }
 
     /// Sends the request, waits for the moment and kills. The client has got nothing.
     async fn kill(self, mut server: Server, request: &[u8]) {
-        if self == Self::BeforeTheClientsAnswer {
+        if self == Self::TheClientsAnswer {
             let stream = TcpStream::connect(server.gate).await.unwrap();
             send_whole(&stream, request).await;
             // The answer is on its way, and nobody will read it.
@@ -58,7 +57,17 @@ impl Moment {
     }
 
     fn has_swapped(self) -> bool {
-        self != Self::BeforeTheStatement
+        self != Self::TheStatement
+    }
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TheStatement => "before the statement",
+            Self::ItsAnswer => "before the statement's answer",
+            Self::TheClientsAnswer => "before the client's answer",
+        })
     }
 }
 
@@ -72,10 +81,10 @@ async fn send_whole(stream: &TcpStream, mut bytes: &[u8]) {
     }
 }
 
-async fn killed_again_and_again(kind: StoreKind, moment: Moment) {
+async fn killed_again_and_again(kind: StoreKind, before: Before) {
     let deployment = Deployment::new(kind, "").await;
     let mut tables = Tables::of(&deployment).await;
-    let mut server = moment.server(&deployment, 0).await;
+    let mut server = before.server(&deployment, 0).await;
     let mut live = Vec::new();
     for _ in 0..SESSIONS {
         live.push(logged_in(server.gate).await.refresh);
@@ -88,13 +97,13 @@ async fn killed_again_and_again(kind: StoreKind, moment: Moment) {
         let others = tables.sessions_but(&token).await;
         assert_eq!(others.len(), SESSIONS - 1);
 
-        moment.kill(server, &refresh_request(&token, Some(&key)).bytes()).await;
+        before.kill(server, &refresh_request(&token, Some(&key)).bytes()).await;
         kills += 1;
 
-        let after = generation + i64::from(moment.has_swapped());
+        let after = generation + i64::from(before.has_swapped());
         assert_eq!(tables.generation(&token).await, Some(after), "kill {kills}");
         // This one dies in the third swap: not of the retry, nor of the refresh that follows.
-        server = moment.server(&deployment, 2).await;
+        server = before.server(&deployment, 2).await;
         let repeated = Pair::read(&refresh(server.gate, &token, Some(&key)).await);
         assert_eq!(tables.generation(&token).await, Some(generation + 1), "kill {kills}");
         let next = Pair::read(&refresh(server.gate, &repeated.refresh, None).await);
@@ -106,36 +115,35 @@ async fn killed_again_and_again(kind: StoreKind, moment: Moment) {
         live[turn] = next.refresh;
     }
     assert_eq!(tables.count("revocation").await, 0);
-    // Past the capture of the test runner: these figures are shown always.
-    writeln!(std::io::stdout(), "kill -9: {kind:?} {moment:?} {kills}, no session lost").unwrap();
+    show(&format!("kill -9: {kind:?}, {before}: {kills} kills, no session lost"));
 }
 
 #[tokio::test]
 async fn a_kill_before_the_statement_loses_no_session_on_sqlite() {
-    killed_again_and_again(StoreKind::Sqlite, Moment::BeforeTheStatement).await;
+    killed_again_and_again(StoreKind::Sqlite, Before::TheStatement).await;
 }
 
 #[tokio::test]
 async fn a_kill_before_the_statement_loses_no_session_on_postgres() {
-    killed_again_and_again(StoreKind::Postgres, Moment::BeforeTheStatement).await;
+    killed_again_and_again(StoreKind::Postgres, Before::TheStatement).await;
 }
 
 #[tokio::test]
 async fn a_kill_between_the_statement_and_its_answer_loses_no_session_on_sqlite() {
-    killed_again_and_again(StoreKind::Sqlite, Moment::BeforeItsAnswer).await;
+    killed_again_and_again(StoreKind::Sqlite, Before::ItsAnswer).await;
 }
 
 #[tokio::test]
 async fn a_kill_between_the_statement_and_its_answer_loses_no_session_on_postgres() {
-    killed_again_and_again(StoreKind::Postgres, Moment::BeforeItsAnswer).await;
+    killed_again_and_again(StoreKind::Postgres, Before::ItsAnswer).await;
 }
 
 #[tokio::test]
 async fn a_kill_before_the_clients_answer_loses_no_session_on_sqlite() {
-    killed_again_and_again(StoreKind::Sqlite, Moment::BeforeTheClientsAnswer).await;
+    killed_again_and_again(StoreKind::Sqlite, Before::TheClientsAnswer).await;
 }
 
 #[tokio::test]
 async fn a_kill_before_the_clients_answer_loses_no_session_on_postgres() {
-    killed_again_and_again(StoreKind::Postgres, Moment::BeforeTheClientsAnswer).await;
+    killed_again_and_again(StoreKind::Postgres, Before::TheClientsAnswer).await;
 }

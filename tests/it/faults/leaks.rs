@@ -9,6 +9,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
+use sidegate::domain::secret::hex;
 use sqlx::Executor;
 
 use crate::support::client::{Pair, call, login, logout, logout_all, oauth_error, refresh, refresh_request};
@@ -17,7 +18,7 @@ use crate::support::postgres::{Database, Durability, Server};
 use crate::support::raw::{self, RawClient, request};
 
 use self::search::{Needles, Secrets};
-use super::tables::{Tables, body, hex};
+use super::tables::{Tables, body};
 
 mod search;
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
-use crate::support::client::{Pair, call, logged_in, login, logout, logout_all, oauth_error, refresh, refresh_request};
+use crate::support::client::{
+    Pair, call, logged_in, login, logout, logout_all, oauth_error, refresh, refresh_request, until_refused,
+};
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::postgres::{Database, Durability, Server};
 use crate::support::raw::{self, RawResponse, request};
@@ -16,23 +18,13 @@ const SETTINGS: &str = "revocation.poll_interval = \"20ms\"\nstore.timeout = \"5
                         server.trusted_proxies = [\"127.0.0.1\"]";
 
 /// Twice the store's timeout, for a call and a look at what became of it, and a busy machine's time.
-const BOUND: Duration = Duration::from_millis(2000);
+const BOUND: Duration = Duration::from_secs(2);
 
 /// Insists on an answer in time that tells the client to try again.
 async fn try_again(answer: impl Future<Output = RawResponse>) {
     let answer = tokio::time::timeout(BOUND, answer).await.expect("the answer comes in time");
     assert_eq!(oauth_error(&answer, 503), "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), Some("2"));
-}
-
-/// Waits until the access token is refused.
-async fn until_refused(gate: SocketAddr, access: &str) {
-    let refused = async {
-        while call(gate, "/", access).await.status != 401 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, refused).await.expect("it is refused in the end");
 }
 
 /// Waits until the session has no row any more.

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::support::client::{Pair, call, logged_in, oauth_error, refresh, refresh_request};
 use crate::support::deployment::{Deployment, StoreKind};
-use crate::support::raw::{RawClient, RawResponse};
+use crate::support::raw::{self, RawClient, RawResponse, request};
 
 use super::tables::Tables;
 
@@ -78,6 +78,9 @@ async fn rounds(kind: StoreKind, settings: &str, key: Option<&str>, judge: impl 
         }
         let winner = &outcome.pairs[0];
         live = Pair::read(&refresh(other.gate, &winner.refresh, None).await);
+    }
+    for replica in [&one, &other] {
+        assert_eq!(raw::exchange(replica.health, request("GET", "/readyz").bytes()).await.status, 200);
     }
     assert_eq!(tables.count("session").await, 1);
     assert_eq!(tables.count("revocation").await, 0);

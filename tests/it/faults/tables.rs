@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sidegate::domain::secret::hex;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
@@ -130,10 +131,6 @@ pub(super) fn body(refresh_token: &str) -> Vec<u8> {
     let body = URL_SAFE_NO_PAD.decode(encoded).unwrap();
     assert_eq!(body.len(), 72);
     body
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn session_bytes(refresh_token: &str) -> Vec<u8> {

@@ -2,10 +2,12 @@
 //! nothing is retried behind the test's back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::raw::{self, RawRequest, RawResponse, request};
+use super::wire::PATIENCE;
 
 /// A pair of tokens as the wire had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,19 @@ pub async fn logout_all(gate: SocketAddr, access: &str) -> RawResponse {
 /// `GET` with the access token.
 pub async fn call(gate: SocketAddr, target: &str, access: &str) -> RawResponse {
     raw::exchange(gate, request("GET", target).bearer(access).bytes()).await
+}
+
+/// Waits until the access token is refused: what ended elsewhere is heard of a little later.
+///
+/// # Panics
+/// If it is still accepted after a long time.
+pub async fn until_refused(gate: SocketAddr, access: &str) {
+    let refused = async {
+        while call(gate, "/", access).await.status != 401 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("the token is refused in the end");
 }
 
 /// Insists on an RFC 6749 §5.2 error, and hands out its code.

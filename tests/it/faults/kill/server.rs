@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use async_trait::async_trait;
 use sidegate::clock::{Entropy, SharedClock, SystemClock};
 use sidegate::store::Store;
 use sidegate::{boot, config, store};
@@ -14,12 +15,49 @@ use sidegate::{boot, config, store};
 use crate::support::deployment::Deployment;
 use crate::support::process::Process;
 
-use super::failing_store::{FailPoint, FailingStore, REACHED};
+use super::super::hooked_store::{AroundSwap, HookedStore};
 
 /// A process that will be killed.
 pub(super) struct Server {
     pub(super) process: Process,
     pub(super) gate: SocketAddr,
+}
+
+/// On which side of the statement a swap stops for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailPoint {
+    BeforeTheStatement,
+    BeforeItsAnswer,
+}
+
+/// Lets some swaps be, and stops the next one.
+struct Fails {
+    point: FailPoint,
+    good_swaps: AtomicU32,
+}
+
+impl Fails {
+    async fn at(&self, point: FailPoint) {
+        if point != self.point {
+            return;
+        }
+        let left = self.good_swaps.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_err() {
+            println!("{REACHED}");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl AroundSwap for Fails {
+    async fn before(&self) {
+        self.at(FailPoint::BeforeTheStatement).await;
+    }
+
+    async fn after(&self) {
+        self.at(FailPoint::BeforeItsAnswer).await;
+    }
 }
 
 impl Server {
@@ -66,14 +104,16 @@ async fn serve(path: &Path, point: FailPoint, good_swaps: u32) {
     let clock: SharedClock = Arc::new(SystemClock);
     let opening = async {
         let inner = store::open(&config.store, &config.realm, Arc::clone(&clock)).await?;
-        Ok(Arc::new(FailingStore { inner, point, good_swaps: AtomicU32::new(good_swaps) }) as Arc<dyn Store>)
+        let hook = Fails { point, good_swaps: AtomicU32::new(good_swaps) };
+        Ok(Arc::new(HookedStore { inner, hook }) as Arc<dyn Store>)
     };
     let running = boot::start_on(opening, &config, Arc::clone(&clock), Entropy).await.unwrap();
     println!("{LISTENING}{}", running.listen[0]);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 const MYSELF: &str = "faults::kill::server::serves_when_it_is_started_as_a_server";
 /// Configuration, fail point and number of good swaps.
 const ORDER: &str = "SIDEGATE_TEST_SERVER";
+const REACHED: &str = "at the fail point";
 const LISTENING: &str = "listening on http://";

@@ -3,8 +3,7 @@
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
-
-use super::super::tables::hex;
+use sidegate::domain::secret::hex;
 
 /// Secrets with names that can be printed.
 #[derive(Default)]
