@@ -1,5 +1,6 @@
 //! All integration tests, as one binary: linking dominates the build.
 
+mod access_token;
 mod architecture;
 mod config;
 mod edge;
