@@ -339,10 +339,10 @@ async fn what_follows_a_refused_request_is_not_served_unjudged() {
         let (_, said) = client.ending().await;
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(!said.contains("Pingora"), "{said}");
-        let reached = edge.targets();
-        assert!(!reached.iter().any(|target| target == "/admin"), "{reached:?}");
     }
-    edge.assert_only_a_probe_follows(edge.seen()).await;
+    assert_eq!(exchange(edge.gate, request("GET", "/open/last").bytes()).await.status, 200);
+    let reached = edge.targets();
+    assert!(!reached.iter().any(|target| target == "/admin"), "{reached:?}");
 }
 
 /// PRX-9, B3-7: a badly framed body ends the request; the upstream never takes the rest for another one.
