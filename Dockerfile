@@ -6,7 +6,7 @@ RUN apt-get update --quiet=2 \
     && apt-get install --yes --quiet=2 --no-install-recommends cmake \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock config.toml ./
 COPY src src
 # Only the program: tests and examples are not in the image's context.
 RUN cargo build --release --locked --bin sidegate

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
@@ -24,8 +25,14 @@ pub struct Health {
     pub clock: SharedClock,
 }
 
+/// Answers until it is dropped.
+pub async fn serve(listener: TcpListener, health: Arc<Health>) {
+    // Ends with the process only: an error on one connection is that connection's.
+    let _ = axum::serve(listener, router(health)).await;
+}
+
 /// `/livez`: the process answers. `/readyz`: it may be sent requests. `/metrics`: OpenMetrics text.
-pub fn router(health: Arc<Health>) -> Router {
+fn router(health: Arc<Health>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))

@@ -27,6 +27,7 @@ use self::passwords::Passwords;
 use self::revocations::Revocations;
 use self::verified::VerifiedTokens;
 
+mod account;
 mod authenticate;
 pub mod feed;
 pub mod jose;
@@ -52,6 +53,8 @@ pub struct Authority {
     rules: TokenRules,
     policy: RotationPolicy,
     lifetimes: Lifetimes,
+    /// How long a call to the store may take.
+    store_timeout: Duration,
     client_id: String,
     passwords: Option<Passwords>,
     verified: VerifiedTokens,
@@ -123,12 +126,7 @@ impl Authority {
                 key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
                 read: clock.now(),
             }),
-            rules: TokenRules {
-                issuer: config.access_token.issuer.clone(),
-                audience: config.access_token.audience.clone(),
-                leeway: config.access_token.leeway,
-                max_lifetime: config.access_token.ttl,
-            },
+            rules: config.access_token.rules(),
             policy: config.rotation.clone(),
             lifetimes: Lifetimes {
                 access: config.access_token.ttl,
@@ -136,6 +134,7 @@ impl Authority {
                 max: config.session.max_ttl,
                 sessions_per_subject: config.session.per_subject,
             },
+            store_timeout: config.store.timeout,
             client_id: config.access_token.client_id.clone(),
             passwords,
             verified: VerifiedTokens::new(config.verified_cache),

@@ -79,11 +79,7 @@ pub async fn start_on(
         clock: SharedClock::clone(&clock),
     });
     let mut background = JoinSet::new();
-    let router = admin::router(Arc::clone(&health));
-    background.spawn(async move {
-        // Ends with the process only.
-        let _ = axum::serve(health_listener, router).await;
-    });
+    background.spawn(admin::serve(health_listener, Arc::clone(&health)));
 
     let store = opening.await?;
     let authority = Arc::new(authority(config, store, clock, entropy, Arc::clone(&metrics)).await?);

@@ -19,6 +19,7 @@ mod input;
 mod revoke;
 mod run;
 mod sessions;
+mod token;
 mod users;
 
 pub(crate) use self::run::{Signals, serve_until_signal};
@@ -53,6 +54,9 @@ enum Command {
     /// Look at sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Look at a token
+    #[command(subcommand)]
+    Token(token::Command),
     /// End a session, all of a subject's, or everybody's: refused on every replica at once
     Revoke(revoke::Arguments),
 }
@@ -89,6 +93,7 @@ fn dispatch(path: &Path, command: Command) -> Result<ExitCode, Failure> {
             Command::Migrate => migrate(&config).await,
             Command::Users(command) => users::run(&config, command).await,
             Command::Sessions(command) => sessions::run(&config, command).await,
+            Command::Token(command) => token::run(&config, command).await,
             Command::Revoke(arguments) => revoke::run(&config, &arguments).await,
         }
     })

@@ -33,6 +33,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// RFC 3339 in UTC, to the second.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
+    let since_epoch = time.since(Timestamp::default());
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).to_string()
+}
+
 /// A clock that other parts can share.
 pub type SharedClock = Arc<dyn Clock>;
 

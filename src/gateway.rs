@@ -28,13 +28,14 @@ use crate::domain::target::Target;
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
-use self::admit::{Admission, Rules};
+use self::admit::{Admission, Admitted, Rules};
 use self::answer::{Answer, BadRequest};
 use self::context::RequestContext;
 use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
 use self::upstreams::Upstreams;
 
+mod account;
 pub mod admit;
 pub mod answer;
 pub mod context;
@@ -162,8 +163,8 @@ impl ProxyHttp for Gateway {
                 return respond(session, refused.answer).await;
             }
         };
-        let admission = self.rules.admit(&head.method, &target, &head.headers, &self.authority);
-        context.target = Some(target);
+        let Admitted { admission, route } = self.rules.admit(&head.method, &target, &head.headers, &self.authority);
+        (context.target, context.route) = (Some(target), route);
         match admission {
             Admission::Forward(permit) => {
                 context.decision = "permit";
@@ -266,6 +267,7 @@ impl ProxyHttp for Gateway {
             method = session.req_header().method.as_str(),
             path = context.target.as_ref().map(Target::loggable_path).as_deref(),
             status,
+            route = context.route.as_deref(),
             decision = outcome,
             reason = (!context.reason.is_empty()).then_some(context.reason),
             subject = identity.map(|identity| tracing::field::display(&identity.subject)),

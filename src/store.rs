@@ -1,7 +1,7 @@
 //! What is remembered: one trait, which decides nothing.
 //!
 //! A store answers questions and carries out statements; what they mean is judged in [`crate::domain`]. Every
-//! implementation gives the same answers to the same calls: `tests/store` runs one contract, and one generator of
+//! implementation gives the same answers to the same calls: `tests/it/store` runs one contract, and one generator of
 //! histories, on all of them and on a plain model. A store is opened for one realm and sees nothing of the others.
 //!
 //! Texts are kept as they are, except that NUL characters are dropped (Postgres has none). Durations count in whole
@@ -84,15 +84,9 @@ pub trait Store: Send + Sync + 'static {
     /// first, and says how many. A session counts as ended at its absolute end.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
-    /// A user with the counters in force for its subject.
-    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
-        let Some(user) = self.user(name).await? else { return Ok(None) };
-        let epochs = self.epochs(&user.subject).await?;
-        Ok(Some(Account { user, epochs }))
-    }
-
-    /// `None` if there is no such user.
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError>;
+    /// A user and the counters in force for its subject, as of one moment: a password hash is never older than the
+    /// counters it is read with. `None` if there is no such user.
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError>;
 
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;

@@ -13,9 +13,8 @@ pub use self::metrics::{Metrics, Outcomes};
 
 /// Starts logging to standard output, once per process.
 ///
-/// Only our own targets reach the configured level. The libraries below us print paths, queries, `Authorization` and
-/// `Cookie` at debug level, and even queries at error level, so of theirs nothing is printed but warnings of those that
-/// never see a request.
+/// Only our own targets are printed. The libraries below us print `Authorization` and `Cookie` at debug level, and even
+/// queries at error level; what matters of theirs reaches us as an error value and is said in our own words.
 pub fn start_logging(log: &Log) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,

@@ -78,9 +78,9 @@ impl Authority {
             match self.store.end_session(id).await {
                 Ok(_) => {
                     self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                    tracing::info!(target: "sidegate::event", event = "logout", session = %id, "stored at last");
+                    tracing::info!(target: "sidegate::event", event = "session_end", session = %id, "stored at last");
                 }
-                Err(error) => return tracing::warn!(%error, session = %id, "a logout is still not stored"),
+                Err(error) => return tracing::warn!(%error, session = %id, "the end of a session is still not stored"),
             }
         }
     }

@@ -8,12 +8,14 @@ use jsonwebtoken::errors::{Error, ErrorKind, Result};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::hmac;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
 };
 use signature::{Signer, Verifier};
 use zeroize::Zeroizing;
 
 use crate::clock::signing_randomness;
+use crate::domain::keys as domain;
 
 /// Registers the back-end. Must run before the first token is signed or verified.
 pub fn install() {
@@ -24,96 +26,132 @@ pub fn install() {
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// A fresh P-256 key pair: PKCS #8 (RFC 5208) and the uncompressed public point.
+/// A fresh key pair as PKCS #8 (RFC 5958); `None` for a symmetric algorithm, or if the crypto library refuses.
 #[must_use]
-pub fn generate_es256() -> Option<(Zeroizing<Vec<u8>>, Vec<u8>)> {
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &signing_randomness()).ok()?;
-    let point = es256_point(pkcs8.as_ref())?;
-    Some((Zeroizing::new(pkcs8.as_ref().to_vec()), point))
+pub fn generate_pair(algorithm: domain::Algorithm) -> Option<Zeroizing<Vec<u8>>> {
+    let randomness = signing_randomness();
+    let pkcs8 = match algorithm {
+        domain::Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&randomness),
+        _ => EcdsaKeyPair::generate_pkcs8(curve(algorithm.jose())?, &randomness),
+    };
+    Some(Zeroizing::new(pkcs8.ok()?.as_ref().to_vec()))
 }
 
-/// The public point of a PKCS #8 P-256 key; `None` if it is none.
+/// The public half of a PKCS #8 key, in the form that [`VerifyingKey::public`](domain::VerifyingKey::public) takes;
+/// `None` if it is no key of this algorithm.
 #[must_use]
-pub fn es256_point(pkcs8: &[u8]) -> Option<Vec<u8>> {
-    es256_pair(pkcs8).ok().map(|pair| pair.public_key().as_ref().to_vec())
+pub fn public_half(algorithm: domain::Algorithm, pkcs8: &[u8]) -> Option<Vec<u8>> {
+    match algorithm {
+        domain::Algorithm::EdDsa => Some(ed25519_pair(pkcs8).ok()?.public_key().as_ref().to_vec()),
+        _ => Some(ecdsa_pair(curve(algorithm.jose())?, pkcs8).ok()?.public_key().as_ref().to_vec()),
+    }
 }
 
-fn es256_pair(pkcs8: &[u8]) -> Result<EcdsaKeyPair> {
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &signing_randomness())
-        .map_err(|_| Error::from(ErrorKind::InvalidEcdsaKey))
+const fn curve(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
+    match algorithm {
+        Algorithm::ES256 => Some(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::ES384 => Some(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        _ => None,
+    }
+}
+
+const fn hash(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+    match algorithm {
+        Algorithm::HS256 => Some(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Some(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+fn ecdsa_pair(curve: &'static EcdsaSigningAlgorithm, pkcs8: &[u8]) -> Result<EcdsaKeyPair> {
+    let pair = EcdsaKeyPair::from_pkcs8(curve, pkcs8, &signing_randomness());
+    pair.map_err(|_| Error::from(ErrorKind::InvalidEcdsaKey))
+}
+
+fn ed25519_pair(pkcs8: &[u8]) -> Result<Ed25519KeyPair> {
+    Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    match algorithm {
-        Algorithm::ES256 => Ok(Box::new(Es256Signer(es256_pair(key.as_bytes())?))),
-        Algorithm::HS256 => Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())))),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    }
+    let (algorithm, bytes) = (*algorithm, key.as_bytes());
+    let secret = match (hash(algorithm), curve(algorithm)) {
+        (Some(hash), _) => Secret::Hmac(hmac::Key::new(hash, bytes)),
+        (None, Some(curve)) => Secret::Ecdsa(ecdsa_pair(curve, bytes)?),
+        (None, None) if algorithm == Algorithm::EdDSA => Secret::Ed25519(ed25519_pair(bytes)?),
+        (None, None) => return Err(ErrorKind::InvalidAlgorithm.into()),
+    };
+    Ok(Box::new(RingSigner { algorithm, secret }))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    let bytes = key.try_get_as_bytes()?;
-    match algorithm {
-        Algorithm::ES256 => Ok(Box::new(Es256Verifier(bytes.to_vec()))),
-        Algorithm::HS256 => Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, bytes)))),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    }
+    let (algorithm, bytes) = (*algorithm, key.try_get_as_bytes()?);
+    let public =
+        |scheme: &'static dyn VerificationAlgorithm| Public::Key(UnparsedPublicKey::new(scheme, bytes.to_vec()));
+    let public = match (hash(algorithm), algorithm) {
+        (Some(hash), _) => Public::Hmac(hmac::Key::new(hash, bytes)),
+        (None, Algorithm::ES256) => public(&ECDSA_P256_SHA256_FIXED),
+        (None, Algorithm::ES384) => public(&ECDSA_P384_SHA384_FIXED),
+        (None, Algorithm::EdDSA) => public(&ED25519),
+        (None, _) => return Err(ErrorKind::InvalidAlgorithm.into()),
+    };
+    Ok(Box::new(RingVerifier { algorithm, public }))
 }
 
-struct Es256Signer(EcdsaKeyPair);
+struct RingSigner {
+    algorithm: Algorithm,
+    secret: Secret,
+}
 
-impl Signer<Vec<u8>> for Es256Signer {
+enum Secret {
+    Hmac(hmac::Key),
+    Ecdsa(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Signer<Vec<u8>> for RingSigner {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, signature::Error> {
-        let signed = self.0.sign(&signing_randomness(), message).map_err(|_| signature::Error::new())?;
-        Ok(signed.as_ref().to_vec())
+        match &self.secret {
+            Secret::Hmac(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
+            Secret::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Secret::Ecdsa(pair) => {
+                let signed = pair.sign(&signing_randomness(), message).map_err(|_| signature::Error::new())?;
+                Ok(signed.as_ref().to_vec())
+            }
+        }
     }
 }
 
-impl JwtSigner for Es256Signer {
+impl JwtSigner for RingSigner {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::ES256
+        self.algorithm
     }
 }
 
-struct Es256Verifier(Vec<u8>);
+struct RingVerifier {
+    algorithm: Algorithm,
+    public: Public,
+}
 
-impl Verifier<Vec<u8>> for Es256Verifier {
+enum Public {
+    Hmac(hmac::Key),
+    Key(UnparsedPublicKey<Vec<u8>>),
+}
+
+impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0);
-        key.verify(message, signature).map_err(|_| signature::Error::new())
+        let verified = match &self.public {
+            Public::Hmac(key) => hmac::verify(key, message, signature),
+            Public::Key(key) => key.verify(message, signature),
+        };
+        verified.map_err(|_| signature::Error::new())
     }
 }
 
-impl JwtVerifier for Es256Verifier {
+impl JwtVerifier for RingVerifier {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::ES256
-    }
-}
-
-struct Hs256(hmac::Key);
-
-impl Signer<Vec<u8>> for Hs256 {
-    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, signature::Error> {
-        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for Hs256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl JwtSigner for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl JwtVerifier for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
+        self.algorithm
     }
 }

@@ -78,16 +78,11 @@ impl Keyring {
         secret: &OperatorSecret,
         entropy: Entropy,
     ) -> Result<SealedKey, KeyringError> {
-        let (private, verifying) = match algorithm {
-            Algorithm::Es256 => {
-                let (pkcs8, point) = jose::generate_es256().ok_or(KeyringError::Generate)?;
-                (pkcs8, VerifyingKey::es256(&point).ok_or(KeyringError::Generate)?)
-            }
-            Algorithm::Hs256 => {
-                let bytes = Zeroizing::new(entropy.bytes::<32>());
-                (Zeroizing::new(bytes.to_vec()), VerifyingKey::hs256(&bytes))
-            }
+        let private = match algorithm.secret_bytes() {
+            Some(length) => Zeroizing::new(Zeroizing::new(entropy.bytes::<64>())[..length].to_vec()),
+            None => jose::generate_pair(algorithm).ok_or(KeyringError::Generate)?,
         };
+        let verifying = verifying_key(algorithm, &private).ok_or(KeyringError::Generate)?;
         let kid = verifying.id.to_string();
         let nonce = entropy.bytes::<NONCE_LEN>();
         let mut sealed = private.to_vec();
@@ -120,10 +115,7 @@ impl Keyring {
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
-        let algorithm = match self.signing.algorithm {
-            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-        };
+        let algorithm = self.signing.algorithm.jose();
         let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &self.signing.encoding, algorithm).ok()?;
         Some(format!("{token}.{signature}"))
     }
@@ -151,18 +143,22 @@ fn unseal(
     let private = sealing_key(secret)
         .and_then(|opening| opening.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut buffer).ok())
         .ok_or_else(damaged)?;
-    let (verifying, encoding) = match key.algorithm {
-        Algorithm::Es256 => {
-            let verifying = jose::es256_point(private).and_then(|point| VerifyingKey::es256(&point));
-            (verifying, EncodingKey::from_ec_der(private))
-        }
-        Algorithm::Hs256 => {
-            let bytes = <&[u8; 32]>::try_from(&*private).ok();
-            (bytes.map(VerifyingKey::hs256), EncodingKey::from_secret(private))
-        }
+    let encoding = match key.algorithm {
+        Algorithm::Es256 | Algorithm::Es384 => EncodingKey::from_ec_der(private),
+        Algorithm::EdDsa => EncodingKey::from_ed_der(private),
+        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => EncodingKey::from_secret(private),
     };
+    let verifying = verifying_key(key.algorithm, private);
     let verifying = verifying.filter(|verifying| verifying.id.as_str() == key.kid).ok_or_else(damaged)?;
     Ok((verifying, encoding))
+}
+
+/// What verifies the signatures of a private key; `None` if it is no key of this algorithm.
+fn verifying_key(algorithm: Algorithm, private: &[u8]) -> Option<VerifyingKey> {
+    match algorithm.secret_bytes() {
+        Some(_) => VerifyingKey::secret(algorithm, private),
+        None => VerifyingKey::public(algorithm, &jose::public_half(algorithm, private)?),
+    }
 }
 
 fn sealing_key(secret: &OperatorSecret) -> Option<LessSafeKey> {

@@ -44,21 +44,25 @@ impl Authority {
     /// # Errors
     /// [`LogoutError::NotStored`]; the background task keeps trying.
     pub async fn end_session(&self, id: SessionId) -> Result<(), LogoutError> {
+        let ended = self.end_everywhere(id).await;
+        self.metrics.logouts.count(if ended.is_ok() { "ok" } else { "not_stored" });
+        match &ended {
+            Ok(()) => tracing::info!(target: "sidegate::event", event = "logout", session = %id),
+            Err(error) => tracing::warn!(target: "sidegate::event", event = "logout", session = %id, %error,
+                "ended on this replica only; trying again in the background"),
+        }
+        ended.map_err(LogoutError::NotStored)
+    }
+
+    /// Refuses the session here at once, and has the store tell the others. What could not be stored is tried again in
+    /// the background.
+    pub(super) async fn end_everywhere(&self, id: SessionId) -> Result<(), StoreError> {
         self.end_in_memory(id);
         let stored = self.store.end_session(id).await;
-        self.metrics.logouts.count(if stored.is_ok() { "ok" } else { "not_stored" });
-        match stored {
-            Ok(_) => {
-                tracing::info!(target: "sidegate::event", event = "logout", session = %id);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(target: "sidegate::event", event = "logout", session = %id, %error,
-                    "ended on this replica only; trying again in the background");
-                self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-                Err(LogoutError::NotStored(error))
-            }
+        if stored.is_err() {
+            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
+        stored.map(drop)
     }
 
     /// Ends every session of the subject.

@@ -113,6 +113,7 @@ impl Authority {
             longest_window: self.policy.longest_window(),
         };
         let mut failure = StoreError::Unavailable("the session kept changing".into());
+        let started = Stopwatch::start();
         for _ in 0..SWAPS {
             match self.store.swap(&swap).await {
                 Ok(Some(Advanced { session, now })) => {
@@ -124,6 +125,8 @@ impl Authority {
             }
             let row = self.store.session(token.session()).await?;
             match self.verdict(&token, &successor, &swap, request.arrived.elapsed(), row.as_ref()) {
+                // A store that took all its time to fail is not asked again and again.
+                Verdict::Live if started.elapsed() >= self.store_timeout => break,
                 Verdict::Live => {}
                 Verdict::Mine => return self.mint_from(row, &successor),
                 Verdict::Repeat(live) => {
@@ -134,13 +137,17 @@ impl Authority {
                 Verdict::Late => return Err(RefreshError::AlreadyRotated),
                 Verdict::Ahead => return Err(RefreshError::InvalidGrant("ahead")),
                 Verdict::Reuse(suspicion) => {
-                    // Refused here at once; answered only when every replica will hear of it.
-                    self.end_in_memory(token.session());
-                    self.store.end_session(token.session()).await?;
-                    return Err(RefreshError::InvalidGrant(match suspicion {
+                    let word = match suspicion {
                         Suspicion::Confirmed => "reuse_confirmed",
                         Suspicion::Unconfirmed => "reuse_unconfirmed",
-                    }));
+                    };
+                    // Answered only when every replica will hear of it.
+                    self.end_everywhere(token.session()).await.inspect_err(|_| {
+                        let (session, address) = (token.session(), request.from.address.map(tracing::field::display));
+                        tracing::warn!(target: "sidegate::event", event = "refresh_token_reuse", outcome = word, %session,
+                            address, "ended on this replica only; trying again in the background");
+                    })?;
+                    return Err(RefreshError::InvalidGrant(word));
                 }
             }
         }

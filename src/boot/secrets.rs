@@ -67,12 +67,12 @@ fn make(path: &Path, entropy: Entropy) -> Result<(), SecretError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unwritable)?;
     }
     let text = Zeroizing::new(format!("{}\n", hex(&entropy.bytes::<32>())));
-    // Written whole under another name and then linked, so that nobody ever reads half a secret.
-    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    // Written whole under another name and then linked, so that nobody ever reads half a secret. The name is drawn: in
+    // two containers that share the folder, both processes may have the same number.
+    let draft = path.with_extension(format!("new-{}", hex(&entropy.bytes::<8>())));
     let written = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&draft)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
@@ -104,6 +104,26 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_many_make_at_once_is_the_same_for_all() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let files = [folder.path().join("deep/secret")];
+            let start = std::sync::Barrier::new(8);
+            let made = std::thread::scope(|scope| {
+                let make = || {
+                    start.wait();
+                    load(&files, true, Entropy).unwrap()[0].fingerprint()
+                };
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+                makers.into_iter().map(|maker| maker.join().unwrap()).collect::<Vec<_>>()
+            });
+            let kept = load(&files, false, Entropy).unwrap()[0].fingerprint();
+            assert!(made.iter().all(|fingerprint| *fingerprint == kept));
+            assert_eq!(fs::read_dir(files[0].parent().unwrap()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
     fn a_missing_weak_or_repeated_secret_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -115,6 +135,6 @@ mod tests {
         fs::write(path("b"), "0123456789abcdef0123456789abcdef").unwrap();
         let alike = SecretError::Alike(path("a"), path("b"));
         assert_eq!(load(&[path("a"), path("b")], false, Entropy).unwrap_err(), alike);
-        assert_eq!(load(&[folder.path().into()], false, Entropy).map(drop).is_err(), true);
+        assert!(load(&[folder.path().into()], false, Entropy).is_err());
     }
 }

@@ -18,8 +18,21 @@ pub(super) fn new_password() -> Result<Password, Failure> {
         }
         return Ok(Password::new(first));
     }
+    first_line("password").map(Password::new)
+}
+
+/// The first line of standard input, without what is around it.
+pub(super) fn token() -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        eprintln!("Paste the token, then Enter:");
+    }
+    first_line("token").map(|line| line.trim().to_owned())
+}
+
+fn first_line(what: &str) -> Result<String, Failure> {
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::Other(format!("the {what} cannot be read: {error}")))?;
     let text = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(Password::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

@@ -1,13 +1,12 @@
 //! `sidegate sessions …`.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 
+use crate::clock::rfc3339;
 use crate::config::checked::Config;
 use crate::domain::session::{Origin, Subject};
-use crate::domain::time::Timestamp;
 
 use super::{Failure, joined_store};
 
@@ -29,20 +28,14 @@ pub(super) async fn run(config: &Config, Command::List { subject }: Command) -> 
         println!(
             "{:<32} {:<20} {:<20} {:<20} {}",
             session.id,
-            written(session.created),
-            written(session.rotated),
-            written(session.idle_end.min(session.absolute_end)),
+            rfc3339(session.created),
+            rfc3339(session.rotated),
+            rfc3339(session.idle_end.min(session.absolute_end)),
             place(&session.last_from)
         );
     }
     println!("{} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
     Ok(ExitCode::SUCCESS)
-}
-
-/// RFC 3339, to the second.
-fn written(time: Timestamp) -> String {
-    let since_epoch = Duration::from_secs(u64::try_from(time.as_secs()).unwrap_or(0));
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).to_string()
 }
 
 fn place(origin: &Origin) -> String {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::network::Network;
+use crate::domain::access_token::TokenRules;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
 use crate::domain::rotation::RotationPolicy;
@@ -170,6 +171,9 @@ pub struct Endpoints {
     pub refresh: Option<String>,
     pub logout: Option<String>,
     pub logout_all: Option<String>,
+    /// Also serves every path one segment below.
+    pub sessions: Option<String>,
+    pub me: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +197,19 @@ pub enum LogLevel {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl AccessToken {
+    /// What our own issuer's tokens must say.
+    #[must_use]
+    pub fn rules(&self) -> TokenRules {
+        TokenRules {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            leeway: self.leeway,
+            max_lifetime: self.ttl,
+        }
+    }
 }
 
 impl std::fmt::Debug for StoreLocation {

@@ -2,14 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+/// JSON and a line end, for people at a terminal.
+struct Line(Value);
+
+impl IntoResponse for Line {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", self.0)).into_response()
+    }
+}
 
 type Notes = Arc<Mutex<Vec<String>>>;
 
@@ -44,13 +53,13 @@ async fn print_and_echo(request: Request, next: Next) -> Response {
     response
 }
 
-async fn list(State(notes): State<Notes>) -> Json<Value> {
-    Json(json!({ "notes": *notes.lock().unwrap_or_else(PoisonError::into_inner) }))
+async fn list(State(notes): State<Notes>) -> Line {
+    Line(json!({ "notes": *notes.lock().unwrap_or_else(PoisonError::into_inner) }))
 }
 
 async fn show(State(notes): State<Notes>, Path(number): Path<usize>) -> Response {
     match notes.lock().unwrap_or_else(PoisonError::into_inner).get(number) {
-        Some(note) => Json(json!({ "note": note })).into_response(),
+        Some(note) => Line(json!({ "note": note })).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -58,13 +67,13 @@ async fn show(State(notes): State<Notes>, Path(number): Path<usize>) -> Response
 async fn add(State(notes): State<Notes>, body: String) -> impl IntoResponse {
     let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
     notes.push(body.chars().take(200).collect());
-    (StatusCode::CREATED, Json(json!({ "number": notes.len() - 1 })))
+    (StatusCode::CREATED, Line(json!({ "number": notes.len() - 1 })))
 }
 
-async fn login() -> Json<Value> {
-    Json(json!({ "welcome": true, "note": "this API's own login; nothing here asks for it" }))
+async fn login() -> Line {
+    Line(json!({ "welcome": true, "note": "this API's own login; nothing here asks for it" }))
 }
 
-async fn stats(State(notes): State<Notes>) -> Json<Value> {
-    Json(json!({ "notes": notes.lock().unwrap_or_else(PoisonError::into_inner).len() }))
+async fn stats(State(notes): State<Notes>) -> Line {
+    Line(json!({ "notes": notes.lock().unwrap_or_else(PoisonError::into_inner).len() }))
 }

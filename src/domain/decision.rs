@@ -68,7 +68,7 @@ pub enum Refusal {
 /// Whether the rule looks at the token at all; where it does not, none is verified.
 #[must_use]
 pub fn asks_for_credential(found: &Match<'_>) -> bool {
-    !matches!(found, Match::Rule(Route { auth: AuthMode::None, .. }, _))
+    !matches!(found, Match::Rule { route: Route { auth: AuthMode::None, .. }, .. })
 }
 
 /// Judges a request by its rule and its credential.
@@ -78,9 +78,9 @@ pub fn asks_for_credential(found: &Match<'_>) -> bool {
 pub fn decide(found: &Match<'_>, credential: &Credential) -> Result<Permit, Refusal> {
     let no_parameters = BTreeMap::new();
     let (route, parameters) = match found {
-        Match::Rule(route, parameters) => (*route, parameters),
+        Match::Rule { route, parameters, .. } => (*route, parameters),
         Match::Fallback(route) => (*route, &no_parameters),
-        Match::OtherMethods(methods) => {
+        Match::OtherMethods { methods, .. } => {
             return Err(match credential {
                 Credential::Nothing => Refusal::NoToken,
                 Credential::Bad(fault) => Refusal::BadCredential(*fault),
@@ -121,6 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::route::RoutePath;
     use crate::domain::session::{Epochs, SessionId, Subject};
     use crate::domain::time::Timestamp;
 
@@ -150,7 +151,8 @@ mod tests {
         parameters: &[(&'static str, &'static str)],
         credential: &Credential,
     ) -> Result<bool, Refusal> {
-        decide(&Match::Rule(route, parameters.iter().copied().collect()), credential)
+        let path = RoutePath::parse("/{id}").unwrap();
+        decide(&Match::Rule { route, path: &path, parameters: parameters.iter().copied().collect() }, credential)
             .map(|permit| permit.identity().is_some())
     }
 
@@ -170,7 +172,8 @@ mod tests {
         for credential in [Credential::Nothing, bad, ann()] {
             assert_eq!(outcome(&public, &[], &credential), Ok(false));
         }
-        assert!(!asks_for_credential(&Match::Rule(&public, BTreeMap::new())));
+        let path = RoutePath::parse("/x").unwrap();
+        assert!(!asks_for_credential(&Match::Rule { route: &public, path: &path, parameters: BTreeMap::new() }));
         assert!(asks_for_credential(&Match::Fallback(&public)));
     }
 
@@ -193,7 +196,8 @@ mod tests {
 
     #[test]
     fn an_unnamed_method_is_told_only_to_those_with_a_token() {
-        let found = Match::OtherMethods(vec!["GET"]);
+        let path = RoutePath::parse("/x").unwrap();
+        let found = Match::OtherMethods { path: &path, methods: vec!["GET"] };
         assert_eq!(decide(&found, &Credential::Nothing).unwrap_err(), Refusal::NoToken);
         assert_eq!(decide(&found, &ann()).unwrap_err(), Refusal::Method(vec!["GET".into()]));
     }

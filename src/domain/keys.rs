@@ -10,22 +10,30 @@ use serde::Serialize;
 
 use super::secret::sha256;
 
-/// Signature algorithms of our own issuer (RFC 7518 §3).
+/// Signature algorithms of our own issuer (RFC 7518 §3, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     Es256,
+    Es384,
+    EdDsa,
     Hs256,
+    Hs384,
+    Hs512,
 }
 
 impl Algorithm {
-    pub const ALL: [Self; 2] = [Self::Es256, Self::Hs256];
+    pub const ALL: [Self; 6] = [Self::Es256, Self::Es384, Self::EdDsa, Self::Hs256, Self::Hs384, Self::Hs512];
 
     /// The exact `alg` value; compared case-sensitively (RFC 7515 §4.1.1).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
             Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
         }
     }
 
@@ -34,10 +42,27 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    const fn jose(self) -> jsonwebtoken::Algorithm {
+    /// The library's name for it.
+    #[must_use]
+    pub const fn jose(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::Es384 => jsonwebtoken::Algorithm::ES384,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
+            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
+        }
+    }
+
+    /// Bytes of a secret: as many as the hash has (RFC 7518 §3.2). `None` for a key pair.
+    #[must_use]
+    pub const fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            Self::Es256 | Self::Es384 | Self::EdDsa => None,
         }
     }
 }
@@ -71,7 +96,8 @@ pub struct PublicJwk {
     pub kty: &'static str,
     pub crv: &'static str,
     pub x: String,
-    pub y: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
     #[serde(rename = "use")]
     pub purpose: &'static str,
     pub alg: &'static str,
@@ -88,26 +114,41 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// From an uncompressed P-256 point, `4 ‖ x:32 ‖ y:32` (SEC 1 §2.3.3). `None` if it has another shape.
+    /// From the public half of a key pair: an uncompressed point `4 ‖ x ‖ y` (SEC 1 §2.3.3) on P-256 or P-384, or the 32
+    /// bytes of an Ed25519 key (RFC 8032 §5.1.5). `None` if it has another shape, or the algorithm has no public half.
     #[must_use]
-    pub fn es256(point: &[u8]) -> Option<Self> {
-        let [4, coordinates @ ..] = point else { return None };
-        let (x, y) = (coordinates.get(..32)?, coordinates.get(32..)?);
-        if y.len() != 32 {
-            return None;
-        }
-        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        let decoding = DecodingKey::from_ec_components(&x, &y).ok()?;
-        let id = thumbprint(&format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#));
-        let public = PublicJwk { kty: "EC", crv: "P-256", x, y, purpose: "sig", alg: "ES256", kid: id.0.clone() };
-        Some(Self { id, algorithm: Algorithm::Es256, public: Some(public), decoding })
+    pub fn public(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let (kty, crv, x, y) = match (algorithm, key) {
+            (Algorithm::Es256, [4, coordinates @ ..]) if coordinates.len() == 64 => {
+                ("EC", "P-256", encode(&coordinates[..32]), Some(encode(&coordinates[32..])))
+            }
+            (Algorithm::Es384, [4, coordinates @ ..]) if coordinates.len() == 96 => {
+                ("EC", "P-384", encode(&coordinates[..48]), Some(encode(&coordinates[48..])))
+            }
+            (Algorithm::EdDsa, x) if x.len() == 32 => ("OKP", "Ed25519", encode(x), None),
+            _ => return None,
+        };
+        let decoding = match &y {
+            Some(y) => DecodingKey::from_ec_components(&x, y),
+            None => DecodingKey::from_ed_components(&x),
+        };
+        let id = thumbprint(&match &y {
+            Some(y) => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
+            None => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
+        });
+        let public = PublicJwk { kty, crv, x, y, purpose: "sig", alg: algorithm.name(), kid: id.0.clone() };
+        Some(Self { id, algorithm, public: Some(public), decoding: decoding.ok()? })
     }
 
-    /// From 32 random bytes.
+    /// From the random bytes of an HMAC key. `None` if they are not as many as [`Algorithm::secret_bytes`].
     #[must_use]
-    pub fn hs256(secret: &[u8; 32]) -> Self {
+    pub fn secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
+        if algorithm.secret_bytes() != Some(secret.len()) {
+            return None;
+        }
         let id = thumbprint(&format!(r#"{{"k":"{}","kty":"oct"}}"#, URL_SAFE_NO_PAD.encode(secret)));
-        Self { id, algorithm: Algorithm::Hs256, public: None, decoding: DecodingKey::from_secret(secret) }
+        Some(Self { id, algorithm, public: None, decoding: DecodingKey::from_secret(secret) })
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
@@ -175,15 +216,28 @@ mod tests {
     }
 
     #[test]
-    fn a_point_of_another_shape_is_no_key() {
-        for bad in [vec![], vec![4; 64], vec![4; 66], vec![2; 33], vec![3; 65]] {
-            assert!(VerifyingKey::es256(&bad).is_none(), "{} bytes", bad.len());
+    fn a_key_of_another_shape_is_no_key() {
+        for bad in [vec![], vec![4; 64], vec![4; 66], vec![2; 33], vec![3; 65], vec![4; 33], vec![5; 97]] {
+            for algorithm in Algorithm::ALL {
+                assert!(VerifyingKey::public(algorithm, &bad).is_none(), "{algorithm}, {} bytes", bad.len());
+            }
         }
+        assert!(VerifyingKey::public(Algorithm::Es384, &[4; 65]).is_none(), "a P-256 key");
+        assert!(VerifyingKey::secret(Algorithm::Hs384, &[7; 32]).is_none(), "shorter than its hash");
+        assert!(VerifyingKey::secret(Algorithm::Es256, &[7; 32]).is_none());
+    }
+
+    /// RFC 8037 appendix A.3.
+    #[test]
+    fn the_thumbprint_of_the_published_example_is_right() {
+        let x = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let key = VerifyingKey::public(Algorithm::EdDsa, &x).unwrap();
+        assert_eq!(key.id.as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
     fn a_symmetric_key_is_never_published() {
-        let set: KeySet = [VerifyingKey::hs256(&[7; 32])].into_iter().collect();
+        let set: KeySet = VerifyingKey::secret(Algorithm::Hs256, &[7; 32]).into_iter().collect();
         assert_eq!((set.len(), set.published().len()), (1, 0));
     }
 }

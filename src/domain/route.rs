@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use http::Method;
 use serde_json::{Map, Value};
@@ -66,7 +67,7 @@ pub type MethodName = String;
 /// A path pattern: literal segments, `{name}` for one segment, a last `*` for "this and everything below".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePath {
-    text: String,
+    text: Arc<str>,
     segments: Vec<Segment>,
     open_ended: bool,
 }
@@ -97,7 +98,13 @@ impl RoutePath {
                 None => Segment::Literal(literal(piece)?),
             });
         }
-        Ok(Self { text: text.to_owned(), segments, open_ended })
+        Ok(Self { text: text.into(), segments, open_ended })
+    }
+
+    /// As the operator wrote it.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// The values of its parameters, if the target matches.
@@ -195,11 +202,22 @@ pub struct RouteTable {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Match<'a> {
     /// A rule for this path and method, with the path's parameters.
-    Rule(&'a Route, BTreeMap<&'a str, &'a str>),
+    Rule { route: &'a Route, path: &'a RoutePath, parameters: BTreeMap<&'a str, &'a str> },
     /// The path has rules, but none names the method. These are named.
-    OtherMethods(Vec<&'a str>),
+    OtherMethods { path: &'a RoutePath, methods: Vec<&'a str> },
     /// No rule's path matches.
     Fallback(&'a Route),
+}
+
+impl Match<'_> {
+    /// The pattern that matched, as the operator wrote it; `None` for the fallback.
+    #[must_use]
+    pub const fn pattern(&self) -> Option<&RoutePath> {
+        match self {
+            Self::Rule { path, .. } | Self::OtherMethods { path, .. } => Some(path),
+            Self::Fallback(_) => None,
+        }
+    }
 }
 
 /// Two rules that would judge the same request and neither is more specific (indices into the given list).
@@ -234,28 +252,27 @@ impl RouteTable {
     /// rules do not name it never falls through to a wider rule.
     #[must_use]
     pub fn find<'a>(&'a self, method: &Method, target: &'a Target) -> Match<'a> {
-        let matching = self.routes.iter().flat_map(|route| {
-            route.paths.iter().filter_map(move |path| Some((route, path.matches(target)?, path.specificity())))
-        });
-        let mut best: Vec<(&Route, BTreeMap<&str, &str>, Vec<u8>)> = Vec::new();
+        let matching = self
+            .routes
+            .iter()
+            .flat_map(|route| route.paths.iter().filter_map(move |path| Some((route, path, path.matches(target)?))));
+        let mut best: Vec<(&Route, &RoutePath, BTreeMap<&str, &str>)> = Vec::new();
         for candidate in matching {
-            match best.first().map(|current| candidate.2.cmp(&current.2)) {
+            match best.first().map(|(_, path, _)| candidate.1.specificity().cmp(&path.specificity())) {
                 Some(std::cmp::Ordering::Less) => {}
                 Some(std::cmp::Ordering::Equal) => best.push(candidate),
                 Some(std::cmp::Ordering::Greater) | None => best = vec![candidate],
             }
         }
-        if best.is_empty() {
-            return Match::Fallback(&self.fallback);
-        }
+        let Some((_, best_path, _)) = best.first() else { return Match::Fallback(&self.fallback) };
         let named = best.iter().find(|(route, ..)| route.methods.is_some() && route.names(method));
         let chosen = named.or_else(|| best.iter().find(|(route, ..)| route.methods.is_none()));
-        if let Some((route, parameters, _)) = chosen {
-            return Match::Rule(route, parameters.clone());
+        if let Some((route, path, parameters)) = chosen {
+            return Match::Rule { route, path, parameters: parameters.clone() };
         }
         let methods: BTreeSet<&str> =
             best.iter().flat_map(|(route, ..)| route.methods.iter().flatten().map(String::as_str)).collect();
-        Match::OtherMethods(methods.into_iter().collect())
+        Match::OtherMethods { path: best_path, methods: methods.into_iter().collect() }
     }
 
     #[must_use]
@@ -288,8 +305,8 @@ mod tests {
     fn chosen(table: &RouteTable, method: &Method, path: &str) -> String {
         let target = Target::parse(path.as_bytes()).unwrap();
         match table.find(method, &target) {
-            Match::Rule(route, _) => route.upstream.clone(),
-            Match::OtherMethods(methods) => methods.join(","),
+            Match::Rule { route, .. } => route.upstream.clone(),
+            Match::OtherMethods { methods, .. } => methods.join(","),
             Match::Fallback(_) => "fallback".into(),
         }
     }

@@ -1,15 +1,24 @@
 //! What to do with a request, from its head alone: answer it ourselves, refuse it, or let it pass.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, header};
 
 use crate::authority::Authority;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{self, Credential, CredentialFault, FieldFault, Permit};
-use crate::domain::route::RouteTable;
+use crate::domain::route::{RoutePath, RouteTable};
 use crate::domain::target::Target;
 
 use super::answer::{self, Refused};
 use super::endpoints::Endpoint;
+
+/// The outcome for one request, and the pattern of the route it was judged by.
+#[derive(Debug)]
+pub struct Admitted {
+    pub admission: Admission,
+    pub route: Option<Arc<str>>,
+}
 
 /// The outcome for one request.
 #[derive(Debug)]
@@ -31,9 +40,9 @@ pub struct Rules {
 impl Rules {
     /// Judges a request.
     #[must_use]
-    pub fn admit(&self, method: &Method, target: &Target, headers: &HeaderMap, authority: &Authority) -> Admission {
+    pub fn admit(&self, method: &Method, target: &Target, headers: &HeaderMap, authority: &Authority) -> Admitted {
         if let Some(endpoint) = Endpoint::of(target.path(), &self.endpoints) {
-            return Admission::Endpoint(endpoint);
+            return Admitted { admission: Admission::Endpoint(endpoint), route: None };
         }
         let found = self.routes.find(method, target);
         let credential = if decision::asks_for_credential(&found) {
@@ -41,10 +50,11 @@ impl Rules {
         } else {
             Credential::Nothing
         };
-        match decision::decide(&found, &credential) {
+        let admission = match decision::decide(&found, &credential) {
             Ok(permit) => Admission::Forward(permit),
             Err(refusal) => Admission::Refuse(answer::refusal(&refusal, authority.realm())),
-        }
+        };
+        Admitted { admission, route: found.pattern().map(RoutePath::text) }
     }
 
     /// What the `Authorization` field proves.

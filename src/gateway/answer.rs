@@ -108,6 +108,12 @@ pub fn done() -> Answer {
     with_body(StatusCode::OK, "application/json", &json!({}))
 }
 
+/// A document about the person who asked.
+#[must_use]
+pub fn private_document(body: &Value) -> Answer {
+    with_body(StatusCode::OK, "application/json", body)
+}
+
 /// A document that anyone may keep for a while.
 #[must_use]
 pub fn public_document(body: &Value) -> Answer {
@@ -204,9 +210,10 @@ fn oauth_error(status: u16, error: &str, description: &str) -> Answer {
     with_body(status, "application/json", &json!({ "error": error, "error_description": description }))
 }
 
-/// Every answer of ours is about one client at one moment, so none may be kept (RFC 6749 §5.1).
+/// Every answer of ours is about one client at one moment, so none may be kept (RFC 6749 §5.1). The line end is for
+/// people at a terminal.
 fn with_body(status: StatusCode, content_type: &'static str, body: &Value) -> Answer {
-    let mut answer = Response::new(Bytes::from(body.to_string()));
+    let mut answer = Response::new(Bytes::from(format!("{body}\n")));
     *answer.status_mut() = status;
     insert(&mut answer, header::CONTENT_TYPE, content_type);
     insert(&mut answer, header::CACHE_CONTROL, "no-store");

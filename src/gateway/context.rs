@@ -1,5 +1,7 @@
 //! What one request carries from phase to phase.
 
+use std::sync::Arc;
+
 use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
 use crate::domain::target::Target;
@@ -9,6 +11,8 @@ use crate::domain::target::Target;
 pub struct RequestContext {
     pub started: Stopwatch,
     pub target: Option<Target>,
+    /// The pattern of the route it was judged by, if one matched.
+    pub route: Option<Arc<str>>,
     /// Without it nothing is forwarded.
     pub permit: Option<Permit>,
     /// `permit`, `endpoint` or `refuse`.
@@ -25,6 +29,7 @@ impl RequestContext {
         Self {
             started: Stopwatch::start(),
             target: None,
+            route: None,
             permit: None,
             decision: "refuse",
             reason: "",

@@ -14,10 +14,11 @@ use crate::clock::Stopwatch;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{Credential, CredentialFault, FieldFault, Refusal};
 use crate::domain::refresh_token::IdempotencyKey;
-use crate::domain::session::Origin;
+use crate::domain::session::{Origin, SessionId};
 use crate::domain::strict_json;
 use crate::domain::user::Password;
 
+use super::account;
 use super::answer::{self, Answer, BadRequest};
 
 /// Where the verifying keys are published (RFC 7517 §5).
@@ -30,6 +31,10 @@ pub enum Endpoint {
     Refresh,
     Logout,
     LogoutAll,
+    Me,
+    Sessions,
+    /// One session; `None` where the path names none.
+    Session(Option<SessionId>),
     Keys,
 }
 
@@ -46,8 +51,15 @@ impl Endpoint {
             Some(Self::Logout)
         } else if is(&endpoints.logout_all) {
             Some(Self::LogoutAll)
+        } else if is(&endpoints.me) {
+            Some(Self::Me)
+        } else if is(&endpoints.sessions) {
+            Some(Self::Sessions)
+        } else if path == JWKS_PATH {
+            Some(Self::Keys)
         } else {
-            (path == JWKS_PATH).then_some(Self::Keys)
+            let below = path.strip_prefix(endpoints.sessions.as_deref()?)?.strip_prefix('/')?;
+            Some(Self::Session(SessionId::parse(below)))
         }
     }
 
@@ -59,6 +71,8 @@ impl Endpoint {
             Self::Refresh => "refresh",
             Self::Logout => "logout",
             Self::LogoutAll => "logout_all",
+            Self::Me => "me",
+            Self::Sessions | Self::Session(_) => "sessions",
             Self::Keys => "keys",
         }
     }
@@ -79,14 +93,18 @@ pub struct EndpointRequest {
 
 /// Answers a request. To be run to its end even if the client has gone: a rotation must not stop half-way.
 pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: EndpointRequest) -> Answer {
+    let (authority, request) = (authority.as_ref(), &request);
     let answered = match endpoint {
-        Endpoint::Keys => return keys(&authority, &request.method),
-        Endpoint::LogoutAll => return logout_all(&authority, &request).await,
-        Endpoint::Login => login(&authority, &request).await,
-        Endpoint::Refresh => refresh(&authority, &request).await,
-        Endpoint::Logout => logout(&authority, &request).await,
+        Endpoint::Keys => Ok(keys(authority, &request.method)),
+        Endpoint::Login => Ok(login(authority, request).await.unwrap_or_else(answer::bad_request)),
+        Endpoint::Refresh => Ok(refresh(authority, request).await.unwrap_or_else(answer::bad_request)),
+        Endpoint::Logout => Ok(logout(authority, request).await.unwrap_or_else(answer::bad_request)),
+        Endpoint::LogoutAll => account::logout_all(authority, request).await,
+        Endpoint::Me => account::me(request),
+        Endpoint::Sessions => account::sessions(authority, request).await,
+        Endpoint::Session(id) => account::session(authority, request, id).await,
     };
-    answered.unwrap_or_else(answer::bad_request)
+    answered.unwrap_or_else(|refusal| answer::refusal(&refusal, authority.realm()).answer)
 }
 
 fn keys(authority: &Authority, method: &Method) -> Answer {
@@ -153,23 +171,6 @@ async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Answ
         Ok(()) => answer::done(),
         Err(error) => answer::logout_error(&error),
     })
-}
-
-async fn logout_all(authority: &Authority, request: &EndpointRequest) -> Answer {
-    if request.method != Method::POST {
-        return answer::bad_request(BadRequest::Method);
-    }
-    let refused = match &request.credential {
-        Credential::Good(identity) => {
-            return match authority.logout_all(identity).await {
-                Ok(()) => answer::done(),
-                Err(error) => answer::logout_error(&error),
-            };
-        }
-        Credential::Bad(fault) => Refusal::BadCredential(*fault),
-        Credential::Nothing => Refusal::NoToken,
-    };
-    answer::refusal(&refused, authority.realm()).answer
 }
 
 /// One header line of 16 to 255 visible characters, or none.

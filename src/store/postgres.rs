@@ -16,7 +16,9 @@ use self::cursor::Position;
 use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
-use super::{Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap};
+use super::{
+    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+};
 use crate::domain::revocation::ALLOWANCE;
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::{Fingerprint, sha256};
@@ -131,7 +133,7 @@ impl Store for PostgresStore {
         let rows =
             self.connections.rows(|| sqlx::query(statements::EPOCHS).bind(&self.realm).bind(subject.as_str())).await?;
         let row = only(&rows)?;
-        Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
+        rows::epochs(row)
     }
 
     async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError> {
@@ -277,10 +279,10 @@ impl Store for PostgresStore {
         only(&rows)?.counter("purged")
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
         let rows =
-            self.connections.rows(|| sqlx::query(statements::USER).bind(&self.realm).bind(name.as_str())).await?;
-        rows.first().map(rows::user).transpose()
+            self.connections.rows(|| sqlx::query(statements::ACCOUNT).bind(&self.realm).bind(name.as_str())).await?;
+        rows.first().map(rows::account).transpose()
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {
@@ -362,15 +364,7 @@ impl Store for PostgresStore {
 }
 
 impl Columns for PgRow {
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
     fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
-    fn text(&self, column: &'static str) -> Result<String, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
@@ -378,11 +372,11 @@ impl Columns for PgRow {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+    fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{SealedKey, StoreError};
+use super::{Account, SealedKey, StoreError};
 use crate::domain::keys::Algorithm;
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::domain::secret::Fingerprint;
@@ -16,14 +16,29 @@ use crate::domain::session::{Epochs, Origin, RecentRotations, Salt, Session, Ses
 use crate::domain::time::{Timestamp, millis};
 use crate::domain::user::{PasswordHash, User, UserName};
 
-/// A row whose columns are found by name.
+/// A row whose columns are found by name. A store reads each as one that may be NULL: asked for a plain value, the SQLite
+/// driver makes zero or nothing of a NULL without a word.
 pub(super) trait Columns {
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError>;
     fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError>;
-    fn text(&self, column: &'static str) -> Result<String, StoreError>;
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError>;
-    fn integer(&self, column: &'static str) -> Result<i64, StoreError>;
-    fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, StoreError>;
+    fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError>;
+
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.optional_bytes(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.optional_text(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.optional_integer(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        self.optional_flag(column)?.ok_or_else(|| damaged(column))
+    }
 
     fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         self.integer(column).map(Timestamp::from_millis)
@@ -74,6 +89,14 @@ pub(super) fn session(row: &impl Columns) -> Result<Session, StoreError> {
         claims: claims(row)?,
         label: row.optional_text("label")?,
     })
+}
+
+pub(super) fn account(row: &impl Columns) -> Result<Account, StoreError> {
+    Ok(Account { user: user(row)?, epochs: epochs(row)? })
+}
+
+pub(super) fn epochs(row: &impl Columns) -> Result<Epochs, StoreError> {
+    Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
 }
 
 pub(super) fn user(row: &impl Columns) -> Result<User, StoreError> {

@@ -17,7 +17,9 @@ use self::connection::{Connections, Failure, store_error};
 use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
-use super::{Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap};
+use super::{
+    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+};
 use crate::clock::SharedClock;
 use crate::domain::revocation::{ALLOWANCE, Revoked};
 use crate::domain::rotation::SessionState;
@@ -198,7 +200,7 @@ impl Store for SqliteStore {
                     .fetch_all(&mut *reader)
                     .await?;
                 let row = only(&rows)?;
-                Ok(Epochs { realm: row.counter("realm_epoch")?, subject: row.counter("subject_epoch")? })
+                Ok(rows::epochs(row)?)
             })
             .await
     }
@@ -397,13 +399,16 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+    async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {
         self.connections
             .within(async {
                 let mut reader = self.connections.reader().await?;
-                let rows =
-                    sqlx::query(statements::USER).bind(&self.realm).bind(name.as_str()).fetch_all(&mut *reader).await?;
-                Ok(rows.first().map(rows::user).transpose()?)
+                let rows = sqlx::query(statements::ACCOUNT)
+                    .bind(&self.realm)
+                    .bind(name.as_str())
+                    .fetch_all(&mut *reader)
+                    .await?;
+                Ok(rows.first().map(rows::account).transpose()?)
             })
             .await
     }
@@ -522,15 +527,7 @@ impl Store for SqliteStore {
 }
 
 impl Columns for SqliteRow {
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
     fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
-    fn text(&self, column: &'static str) -> Result<String, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
@@ -538,11 +535,11 @@ impl Columns for SqliteRow {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+    fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 }

@@ -1,8 +1,6 @@
 //! Access tokens as an attacker would write them, each signed with a real key: what is not exactly a token of ours is
 //! refused, and for the reason meant.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
-
 use std::time::Duration;
 
 use base64::Engine;

@@ -1,7 +1,5 @@
 //! The edge: what a request may look like, what becomes of it, and what the upstream sees of it. Over real sockets.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

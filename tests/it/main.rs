@@ -1,10 +1,16 @@
 //! All integration tests, as one binary: linking dominates the build.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says why and ends")]
+
 mod access_token;
+mod account;
 mod architecture;
+mod cli;
 mod config;
 mod edge;
+mod faults;
 mod flow;
+mod readme;
 mod store;
 mod support;
 mod token_format;

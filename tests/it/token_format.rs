@@ -20,7 +20,7 @@ struct Vector {
 struct Token {
     generation: u32,
     salt: Option<String>,
-    token: String,
+    text: String,
     stored_hash: String,
     idempotency_mac: String,
 }
@@ -47,11 +47,11 @@ fn the_published_vectors_hold() {
             if let Some(salt) = &expected.salt {
                 made = ratchet.successor(&made, Salt(array(salt))).unwrap();
             }
-            assert_eq!(*made.expose(), expected.token);
+            assert_eq!(*made.expose(), expected.text);
             assert_eq!(made.generation(), expected.generation);
             assert_eq!(hex(&made.hash().0), expected.stored_hash);
             assert_eq!(hex(&ratchet.idempotency_mac(&made, &key).unwrap().0), expected.idempotency_mac);
-            assert_eq!(ratchet.open(&expected.token).as_ref(), Ok(&made));
+            assert_eq!(ratchet.open(&expected.text).as_ref(), Ok(&made));
         }
     }
 }

@@ -14,7 +14,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("FIX", "ME"), "unfinished work"),
     (concat!("XX", "X"), "unfinished work"),
     (concat!("replace", "-with"), "another registry than crates.io"),
-    (concat!("registry", " ="), "another registry than crates.io"),
+    (concat!("registry", " = \""), "another registry than crates.io"),
 ];
 
 /// Where every locked package comes from.

@@ -19,8 +19,8 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
         }
         Some(path)
     };
-    let (login_path, refresh, logout, logout_all) =
-        (path("login"), path("refresh"), path("logout"), path("logout_all"));
+    let (login_path, refresh, logout) = (path("login"), path("refresh"), path("logout"));
+    let (logout_all, sessions, me) = (path("logout_all"), path("sessions"), path("me"));
     let no_login = matches!(login, Some(Login::None));
     if no_login && section.has("login") && matches!(login_path, Some(Setting::On(_))) {
         document.warn("endpoint.login: not served, since login.provider is \"none\"");
@@ -30,6 +30,8 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
         refresh: refresh?.on(),
         logout: logout?.on(),
         logout_all: logout_all?.on(),
+        sessions: sessions?.on(),
+        me: me?.on(),
     })
 }
 
@@ -59,8 +61,15 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
 
 /// A rule for exactly an endpoint's path will never see a request.
 pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
-    let Endpoints { login, refresh, logout, logout_all } = endpoints;
-    let named = [("login", login), ("refresh", refresh), ("logout", logout), ("logout_all", logout_all)];
+    let Endpoints { login, refresh, logout, logout_all, sessions, me } = endpoints;
+    let named = [
+        ("login", login),
+        ("refresh", refresh),
+        ("logout", logout),
+        ("logout_all", logout_all),
+        ("sessions", sessions),
+        ("me", me),
+    ];
     let named = named.iter().filter_map(|(name, path)| Some((format!("endpoint.{name}"), path.as_deref()?)));
     for (name, path) in named.chain([("the list of public keys".to_owned(), JWKS)]) {
         let Ok(target) = Target::parse(path.as_bytes()) else { continue };
@@ -78,7 +87,7 @@ fn is_for_this_path(pattern: &RoutePath, target: &Target) -> bool {
     let Ok(exact) = RoutePath::parse(text.strip_suffix("/*").unwrap_or(&text)) else { return false };
     let route = Route { paths: vec![exact], auth: AuthMode::None, ..Route::fallback("") };
     RouteTable::build(vec![route], Route::fallback(""))
-        .is_ok_and(|table| matches!(table.find(&http::Method::POST, target), Match::Rule(..)))
+        .is_ok_and(|table| matches!(table.find(&http::Method::POST, target), Match::Rule { .. }))
 }
 
 /// Where verifiers find the public keys; not configurable.

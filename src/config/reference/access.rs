@@ -46,6 +46,13 @@ pub(super) const ENDPOINT: Section = Section {
         key("refresh", Kind::Text(ENDPOINT_PATH), r#""/refresh""#, "A refresh token for a new pair."),
         key("logout", Kind::Text(ENDPOINT_PATH), r#""/logout""#, "Ends the session of a refresh token."),
         key("logout_all", Kind::Text(ENDPOINT_PATH), r#""/auth/logout-all""#, "Ends every session of the user."),
+        key(
+            "sessions",
+            Kind::Text(ENDPOINT_PATH),
+            r#""/auth/sessions""#,
+            "Shows the user's sessions; `DELETE` ends all others, and below the path, with a session's id, that one.",
+        ),
+        key("me", Kind::Text(ENDPOINT_PATH), r#""/auth/me""#, "What the access token says about its bearer."),
     ],
 };
 

@@ -64,10 +64,11 @@ pub(super) const KEY: Section = Section {
     keys: &[
         key(
             "algorithm",
-            Kind::Word(&["ES256", "HS256"]),
+            Kind::Word(&["ES256", "ES384", "EdDSA", "HS256", "HS384", "HS512"]),
             r#""ES256""#,
-            "Signature of access tokens. With `ES256` others can verify them by `/.well-known/jwks.json`; with \
-             `HS256` only sidegate can.",
+            "Signature of access tokens. With `ES…` and `EdDSA` others can verify them by `/.well-known/jwks.json`; with \
+             `HS…` only sidegate can. After a change the next `sidegate migrate` makes a key, and the old one goes on \
+             verifying.",
         ),
         key(
             "secret_files",

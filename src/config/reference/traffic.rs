@@ -87,7 +87,7 @@ pub(super) const UPSTREAM: Section = Section {
             "connect_timeout",
             Kind::Duration { from: "1ms", to: "10m" },
             r#""2s""#,
-            "Longest wait for a connection, then 502.",
+            "Longest wait for a connection, then 504.",
         ),
         key(
             "response_timeout",

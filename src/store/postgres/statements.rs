@@ -251,8 +251,15 @@ pub(super) const PURGE: &str = concat!(
 );
 
 /// `$2` name.
-pub(super) const USER: &str =
-    concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 AND name = $2");
+pub(super) const ACCOUNT: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS realm_epoch, ",
+    subject_epoch!("users.subject"),
+    " AS subject_epoch FROM sidegate.users WHERE realm = $1 AND name = $2"
+);
 
 pub(super) const USERS: &str =
     concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 ORDER BY name");

@@ -166,7 +166,15 @@ pub(super) const PURGE_REVOCATIONS: &str = "
     )";
 
 /// `?2` name.
-pub(super) const USER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 AND name = ?2");
+pub(super) const ACCOUNT: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", ",
+    realm_epoch!(),
+    " AS realm_epoch, ",
+    subject_epoch!("users.subject"),
+    " AS subject_epoch FROM users WHERE realm = ?1 AND name = ?2"
+);
 
 pub(super) const USERS: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 ORDER BY name");
 

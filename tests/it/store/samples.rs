@@ -1,5 +1,6 @@
 //! Values to store, short enough to read in a test.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -95,6 +96,11 @@ pub fn user(n: &str) -> User {
         disabled: false,
         claims: claims(),
     }
+}
+
+/// The user with this name, as the store has it.
+pub async fn user_named(store: &Arc<dyn Store>, name: &UserName) -> Option<User> {
+    store.account(name).await.unwrap().map(|account| account.user)
 }
 
 pub fn fingerprint(n: u8) -> Fingerprint {

@@ -55,6 +55,11 @@ pub async fn logout(gate: SocketAddr, token: &str) -> RawResponse {
     raw::exchange(gate, request("POST", "/logout").json(&json!({ "refresh_token": token })).bytes()).await
 }
 
+/// Ends every session of the access token's user.
+pub async fn logout_all(gate: SocketAddr, access: &str) -> RawResponse {
+    raw::exchange(gate, request("POST", "/auth/logout-all").bearer(access).bytes()).await
+}
+
 /// `GET` with the access token.
 pub async fn call(gate: SocketAddr, target: &str, access: &str) -> RawResponse {
     raw::exchange(gate, request("GET", target).bearer(access).bytes()).await

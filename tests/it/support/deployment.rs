@@ -1,7 +1,8 @@
 //! One deployment: a recording upstream, a store, a secret, and any number of sidegates in front, as real processes or in
 //! this one.
 
-use std::net::SocketAddr;
+use std::io::{Seek, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use sidegate::boot::{self, Running};
@@ -40,6 +41,11 @@ pub struct Replica {
 pub const USER: &str = "ann";
 pub const PASSWORD: &str = "correct horse battery";
 
+/// What the file `secret` holds.
+pub const OPERATOR_SECRET: &str = "2f1d7a9c5be84036a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c8";
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 impl Deployment {
     /// A deployment with the user [`USER`], who has the role `clerk`. `settings` is TOML that is laid over the defaults.
     pub async fn new(kind: StoreKind, settings: &str) -> Self {
@@ -48,11 +54,22 @@ impl Deployment {
         deployment
     }
 
+    /// As [`Self::new`], on a database that the test chose.
+    pub async fn on(database: Database, settings: &str) -> Self {
+        let deployment = Self::founded(Some(database), settings).await;
+        deployment.add_user(USER, PASSWORD, &["--role", "clerk"]).await;
+        deployment
+    }
+
     /// A deployment whose realm is founded, and nothing more.
     pub async fn without_user(kind: StoreKind, settings: &str) -> Self {
-        let (upstream, home) = (Upstream::start().await, Home::new());
         let database = if kind == StoreKind::Postgres { Some(postgres::database().await) } else { None };
-        home.write("secret", "2f1d7a9c5be84036a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c8\n");
+        Self::founded(database, settings).await
+    }
+
+    async fn founded(database: Option<Database>, settings: &str) -> Self {
+        let (upstream, home) = (Upstream::start().await, Home::new());
+        home.write("secret", format!("{OPERATOR_SECRET}\n"));
         let url = database.as_ref().map_or_else(|| "sqlite:sidegate.db".to_owned(), |database| database.url.clone());
         let base = format!(
             "server.drain_delay = \"10ms\"\nupstream.default.url = \"{}\"\nstore.url = \"{url}\"\n\
@@ -69,16 +86,26 @@ impl Deployment {
     }
 
     pub async fn add_user(&self, name: &str, password: &str, arguments: &[&str]) {
-        let password_file = self.home.write("password", password);
-        let mut command = self.home.command(&[&["users", "add", name], arguments].concat());
-        let input = std::fs::File::open(password_file).expect("the password file opens");
-        let added = Process::start_reading(&mut command, input).finish().await;
+        let added = self.command_reading(&[&["users", "add", name], arguments].concat(), password).await;
         assert_eq!(added.code, Some(0), "{}", added.stderr);
+    }
+
+    /// Sets a password as the operator does, which ends the user's sessions.
+    pub async fn set_password(&self, name: &str, password: &str) {
+        let set = self.command_reading(&["users", "passwd", name], password).await;
+        assert_eq!(set.code, Some(0), "{}", set.stderr);
     }
 
     /// Runs `sidegate` with these arguments to its end.
     pub async fn command(&self, arguments: &[&str]) -> Finished {
         self.home.run(arguments).await
+    }
+
+    async fn command_reading(&self, arguments: &[&str], input: &str) -> Finished {
+        let mut file = tempfile::tempfile().expect("a temporary file can be made");
+        let written = file.write_all(input.as_bytes()).and_then(|()| file.rewind());
+        written.expect("a temporary file can be written");
+        Process::start_reading(&mut self.home.command(arguments), file).finish().await
     }
 
     /// Starts one more sidegate as a process of its own, and waits until it serves.
@@ -96,10 +123,15 @@ impl Deployment {
         boot::start(&self.config(), Arc::new(SystemClock), Entropy).await.expect("sidegate starts")
     }
 
+    /// Writes a configuration file that listens on ports that the system chooses, and says its name.
+    pub fn config_on_any_port(&self) -> &'static str {
+        self.write_config("any-port.toml", ANY_PORT, ANY_PORT);
+        "any-port.toml"
+    }
+
     /// The configuration, listening on ports that the system chooses.
     pub fn config(&self) -> Config {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let text = self.text(any, any);
+        let text = self.text(ANY_PORT, ANY_PORT);
         let base = self.home.path("");
         let surroundings = Surroundings { name: "config.toml", base: &base, variable: &|_| None };
         config::parse(&text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))

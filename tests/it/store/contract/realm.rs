@@ -8,7 +8,9 @@ use sidegate::domain::session::Epochs;
 use sidegate::store::{Created, Store};
 
 use super::super::bench::Bench;
-use super::super::samples::{fingerprint, name, new_session, sealed_key, session_id, stored, subject, swap, user};
+use super::super::samples::{
+    fingerprint, name, new_session, sealed_key, session_id, stored, subject, swap, user, user_named,
+};
 
 const TTL: Duration = Duration::from_mins(10);
 
@@ -85,7 +87,7 @@ pub async fn realms_know_nothing_of_each_other(bench: &Bench) {
     assert_eq!(theirs.swap(&swap(&session)).await.unwrap(), None);
     assert!(!theirs.end_session(session.id).await.unwrap());
     assert_eq!(theirs.sessions_of(&subject("ann")).await.unwrap(), std::slice::from_ref(&twin));
-    assert_eq!(theirs.user(&name("ann")).await.unwrap(), None);
+    assert_eq!(user_named(&theirs, &name("ann")).await, None);
     assert_eq!(theirs.users().await.unwrap(), []);
     assert!(!theirs.remove_user(&name("ann")).await.unwrap());
     assert_eq!(theirs.join(TTL).await.unwrap().secrets, []);

@@ -1,0 +1,97 @@
+//! `sidegate token …`.
+
+use std::process::ExitCode;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use serde_json::Value;
+
+use crate::authority::jose;
+use crate::boot::realm::{self, Opened};
+use crate::clock::{Clock, Entropy, SystemClock, rfc3339};
+use crate::config::checked::Config;
+use crate::domain::access_token;
+use crate::domain::identity::Identity;
+use crate::domain::refresh_token::{PREFIX, Ratchet};
+use crate::domain::rotation::SessionState;
+use crate::store::Store;
+
+use super::{Failure, input, joined_store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Say what a token is and whether it would be accepted now; the token is read from standard input
+    Inspect,
+}
+
+pub(super) async fn run(config: &Config, Command::Inspect: Command) -> Result<ExitCode, Failure> {
+    jose::install();
+    let store = joined_store(config).await?;
+    let opened = realm::open(config, store.as_ref(), Entropy).await?;
+    let token = input::token()?;
+    if token.starts_with(PREFIX) {
+        inspect_refresh_token(&token, &opened.ratchet, store.as_ref()).await
+    } else {
+        inspect_access_token(&token, config, &opened, store.as_ref()).await
+    }
+}
+
+async fn inspect_refresh_token(token: &str, ratchet: &Ratchet, store: &dyn Store) -> Result<ExitCode, Failure> {
+    println!("a refresh token");
+    let opened = match ratchet.open(token) {
+        Ok(opened) => opened,
+        Err(fault) => return Ok(refused(&fault.to_string())),
+    };
+    println!("  session     {}", opened.session());
+    println!("  generation  {}", opened.generation());
+    let state = store.session(opened.session()).await?;
+    Ok(match state {
+        Some(state) if is_over(&state) => refused("its session has ended"),
+        None => refused("its session has ended"),
+        Some(state) if state.session.hash == opened.hash() => accepted("the live one of its session"),
+        Some(state) => refused(&format!("its session is at generation {}", state.session.generation)),
+    })
+}
+
+async fn inspect_access_token(
+    token: &str,
+    config: &Config,
+    opened: &Opened,
+    store: &dyn Store,
+) -> Result<ExitCode, Failure> {
+    println!("an access token, or meant to be one");
+    // Shown as they stand there, believed or not; the third part, the signature, is never shown.
+    for (name, part) in ["header", "claims"].iter().zip(token.split('.')) {
+        let read = URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        println!("  {name}  {}", read.map_or_else(|| "not readable".to_owned(), |value| value.to_string()));
+    }
+    let rules = config.access_token.rules();
+    let identity = match access_token::verify(token, opened.keyring.verifying(), &rules, SystemClock.now()) {
+        Ok(identity) => identity,
+        Err(fault) => return Ok(refused(&fault.to_string())),
+    };
+    println!("  until   {}", rfc3339(identity.expires));
+    Ok(match store.session(identity.session).await? {
+        Some(state) if !is_void(&identity, &state) => accepted("its session lives"),
+        _ => refused("its session has ended"),
+    })
+}
+
+fn is_over(state: &SessionState) -> bool {
+    state.session.has_expired(state.now) || state.session.epochs.is_void_under(state.current)
+}
+
+fn is_void(identity: &Identity, state: &SessionState) -> bool {
+    identity.epochs.is_void_under(state.current) || state.session.has_expired(state.now)
+}
+
+fn accepted(why: &str) -> ExitCode {
+    println!("accepted: {why}");
+    ExitCode::SUCCESS
+}
+
+fn refused(why: &str) -> ExitCode {
+    println!("refused: {why}");
+    ExitCode::FAILURE
+}
