@@ -22,7 +22,7 @@ mod sessions;
 mod token;
 mod users;
 
-pub(crate) use self::run::serve_until_signal;
+pub(crate) use self::run::{Signals, serve_until_signal};
 
 /// A reverse-proxy auth sidecar: it checks the access token on every request to an API that knows nothing of tokens, and
 /// answers /login, /refresh and /logout itself.

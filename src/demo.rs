@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::authority::passwords::Passwords;
 use crate::boot;
-use crate::cli::{Failure, open_store, serve_until_signal, start_logging, system_clock};
+use crate::cli::{Failure, Signals, open_store, serve_until_signal, start_logging, system_clock};
 use crate::clock::Entropy;
 use crate::config::checked::{Config, Login};
 use crate::domain::session::Subject;
@@ -23,12 +23,13 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode, Failure> {
     let api = bind_sample_api(config).await?;
     let api_address = api.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     tokio::spawn(sample_api::serve(api));
+    let signals = Signals::listen()?;
     let running = boot::start(config, system_clock(), Entropy).await?;
     add_user(config).await?;
     if let Some(listen) = running.listen.first() {
         print_lines(*listen, api_address);
     }
-    serve_until_signal(running).await
+    serve_until_signal(running, signals).await
 }
 
 async fn bind_sample_api(config: &Config) -> Result<tokio::net::TcpListener, Failure> {

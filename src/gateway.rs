@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -217,6 +217,15 @@ impl ProxyHttp for Gateway {
         context: &mut RequestContext,
     ) -> Result<()> {
         context.upstream_millis = u64::try_from(context.started.elapsed().as_millis()).ok();
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.as_downstream().is_upgrade_req() {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches unasked").into_up());
+        }
+        let is_1_0 = session.req_header().version == Version::HTTP_10;
+        if is_1_0 && response.headers.contains_key(header::TRANSFER_ENCODING) {
+            // Such a client knows no chunks: the end of the connection ends the body (RFC 9112 §6.1).
+            response.remove_header(&header::TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
         if self.is_draining() {
             session.set_keepalive(None);
         }
@@ -236,6 +245,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             // The client may be gone; the request has failed either way.
             let _ = write(session, answer::problem(status, detail)).await;
+            let _ = session.drain_request_body().await;
         }
         FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
     }
@@ -255,7 +265,7 @@ impl ProxyHttp for Gateway {
         tracing::info!(
             target: "sidegate::access",
             method = session.req_header().method.as_str(),
-            path = context.target.as_ref().map(Target::path),
+            path = context.target.as_ref().map(Target::loggable_path).as_deref(),
             status,
             route = context.route.as_deref(),
             decision = outcome,
@@ -345,9 +355,18 @@ async fn read_body(
     tokio::time::timeout(deadline, reading).await.unwrap_or(Ok(Err(BadRequest::Slow)))
 }
 
-/// Answers a request ourselves; the connection stays usable where the body was read or is small.
+/// Answers a request ourselves. What the client still sends is read for a moment, lest a reset takes the answer away
+/// from it. The connection stays usable if that was all, unless nobody can tell whether a body follows: where the client
+/// waits to be asked for it, or where we gave up on it.
 async fn respond(session: &mut Session, answer: Answer) -> Result<bool> {
+    let gave_up = matches!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+    let closes = gave_up || session.get_header(header::EXPECT).is_some();
+    session.set_close_on_response_before_downstream_finish(closes);
     write(session, answer).await?;
+    if gave_up {
+        // It closes, whether or not there was an end.
+        let _ = session.drain_request_body().await;
+    }
     Ok(true)
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::boot::{self, Running};
 use crate::clock::Entropy;
@@ -12,29 +12,56 @@ use super::{Failure, start_logging, system_clock};
 
 pub(super) async fn run(config: &Config) -> Result<ExitCode, Failure> {
     start_logging(config);
-    let running = boot::start(config, system_clock(), Entropy).await?;
+    let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        running = boot::start(config, system_clock(), Entropy) => running?,
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
     for address in &running.listen {
         tracing::info!("listening on http://{address}");
     }
     tracing::info!("health on http://{}", running.health);
-    serve_until_signal(running).await
+    serve_until_signal(running, signals).await
+}
+
+/// What asks a process to stop. Listened to before anybody is told that it serves: a signal that came in between would
+/// end it without a word.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Which one came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Terminate,
+    Interrupt,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.interrupt.recv() => Asked::Interrupt,
+        }
+    }
 }
 
 /// Serves until SIGTERM or Ctrl-C. SIGTERM comes from what also routes requests here, so it drains first; a person at a
 /// terminal does not wait for that. A second signal ends it at once.
-pub(crate) async fn serve_until_signal(running: Running) -> Result<ExitCode, Failure> {
-    let signals = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
-    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
-    let terminated = tokio::select! {
-        _ = terminate.recv() => true,
-        _ = interrupt.recv() => false,
-    };
+pub(crate) async fn serve_until_signal(running: Running, mut signals: Signals) -> Result<ExitCode, Failure> {
+    let asked = signals.next().await;
     tracing::info!("stopping: not ready any more, finishing what is in flight");
-    let stopping = async { if terminated { running.drain().await } else { running.stop().await } };
+    let stopping = async { if asked == Asked::Terminate { running.drain().await } else { running.stop().await } };
     let in_time = tokio::select! {
         in_time = stopping => in_time,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        _ = signals.next() => false,
     };
     if in_time {
         tracing::info!("stopped");

@@ -4,7 +4,10 @@
 //! could read differently is refused, and every other one is brought into one spelling (RFC 3986 §6.2.2) before any rule
 //! sees it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+
+use super::refresh_token;
 
 /// A path in its one spelling, its decoded segments, and the query as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,16 @@ impl Target {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path for logs: without the segments that look like a token of ours, which somebody put in the wrong place.
+    #[must_use]
+    pub fn loggable_path(&self) -> Cow<'_, str> {
+        if !self.path.split('/').any(looks_like_token) {
+            return Cow::Borrowed(&self.path);
+        }
+        let shown = |segment| if looks_like_token(segment) { "[token]" } else { segment };
+        Cow::Owned(self.path.split('/').map(shown).collect::<Vec<_>>().join("/"))
     }
 
     /// The decoded path segments; a trailing slash adds none.
@@ -157,6 +170,11 @@ fn canonical_segment(piece: &str, canonical: &mut String) -> Result<String, Targ
     Ok(decoded)
 }
 
+/// A refresh token, or a JWT, whose header begins `{"`.
+fn looks_like_token(segment: &str) -> bool {
+    segment.contains(refresh_token::PREFIX) || (segment.contains("eyJ") && segment.contains('.'))
+}
+
 /// Something an application that decodes twice would decode again.
 fn has_escape(decoded: &str) -> bool {
     decoded.as_bytes().windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit())
@@ -239,6 +257,17 @@ mod tests {
             assert_eq!(Target::parse(raw.as_bytes()).unwrap().origin_form(), forwarded, "{raw}");
         }
         assert_eq!(Target::parse(b"/a/%C3%A9/").unwrap().segments(), ["a", "é"]);
+    }
+
+    #[test]
+    fn a_token_in_the_path_is_not_logged() {
+        for (raw, shown) in [
+            ("/notes/1", "/notes/1"),
+            ("/refresh/sgr1_abc/x", "/refresh/[token]/x"),
+            ("/x/eyJhbGciOiJ9.e30.c2ln", "/x/[token]"),
+        ] {
+            assert_eq!(Target::parse(raw.as_bytes()).unwrap().loggable_path(), shown);
+        }
     }
 
     proptest! {

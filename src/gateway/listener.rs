@@ -149,13 +149,13 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
 /// Answers and closes, leaving the client a moment to read before what it still sends resets the connection.
 async fn close_with(mut stream: Stream, refused: HeadRefusal, shared: &Shared) {
     shared.metrics.requests.count(refused.reason);
-    let client = stream.get_socket_digest().and_then(|digest| digest.peer_addr().map(ToString::to_string));
+    let client = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
     tracing::info!(
         target: "sidegate::access",
         status = refused.answer.status().as_u16(),
         decision = "refuse",
         reason = refused.reason,
-        client,
+        client = client.map(tracing::field::display),
     );
     let goodbye = async {
         stream.write_all(&answer::on_the_wire(&refused.answer)).await?;

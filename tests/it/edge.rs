@@ -1,7 +1,5 @@
 //! The edge: what a request may look like, what becomes of it, and what the upstream sees of it. Over real sockets.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +10,15 @@ use sidegate::config::checked::Config;
 
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::raw::{self, RawResponse, request};
+use crate::support::upstream::Recorded;
 
 mod bearer;
 mod endpoints;
 mod heads;
+mod lifecycle;
+mod limits;
+mod logs;
+mod proxying;
 mod routes;
 
 /// One sidegate in this process, before a recording upstream. `/open/*` needs no token.
@@ -56,14 +59,17 @@ impl Edge {
         self.deployment.upstream.requests().len()
     }
 
+    /// What was asked of the upstream, in order.
+    fn targets(&self) -> Vec<String> {
+        self.deployment.upstream.requests().iter().map(Recorded::target).collect()
+    }
+
     /// That sidegate still serves, and that the upstream has seen nothing but the request that shows it.
     async fn assert_only_a_probe_follows(&self, before: usize) {
         let target = format!("/open/probe-{}", self.probes.fetch_add(1, Ordering::Relaxed));
         let served = raw::exchange(self.gate, request("GET", &target).bytes()).await;
         assert_eq!(served.status, 200, "the next request: {}", served.text());
-        let requests = self.deployment.upstream.requests();
-        let new: Vec<_> = requests[before..].iter().map(|seen| seen.target()).collect();
-        assert_eq!(new, [target], "the upstream saw more than the next request");
+        assert_eq!(self.targets()[before..], [target], "the upstream saw more than the next request");
     }
 
     /// That sidegate still serves, and that no whole request has reached the upstream before the one that shows it.
@@ -71,12 +77,18 @@ impl Edge {
         let target = format!("/open/probe-{}", self.probes.fetch_add(1, Ordering::Relaxed));
         assert_eq!(raw::exchange(self.gate, request("GET", &target).bytes()).await.status, 200);
         let requests = self.deployment.upstream.requests();
-        let whole: Vec<_> = requests[before..].iter().filter(|seen| seen.complete).map(|seen| seen.target()).collect();
+        let whole: Vec<_> = requests[before..].iter().filter(|seen| seen.complete).map(Recorded::target).collect();
         assert_eq!(whole, [target], "the upstream saw more than the next request");
     }
 
+    /// That sidegate still serves, and that the upstream has seen these requests and the one that shows it.
+    async fn assert_only_probes_and(&self, targets: &[&str]) {
+        assert_eq!(raw::exchange(self.gate, request("GET", "/open/probe").bytes()).await.status, 200);
+        assert_eq!(self.targets(), [targets, &["/open/probe"]].concat());
+    }
+
     /// The request that reached the upstream last.
-    fn last_seen(&self) -> crate::support::upstream::Recorded {
+    fn last_seen(&self) -> Recorded {
         self.deployment.upstream.requests().pop().expect("the upstream received a request")
     }
 }

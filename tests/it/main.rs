@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says why and ends")]
 
+mod access_token;
 mod account;
 mod architecture;
 mod cli;

@@ -298,8 +298,8 @@ async fn no_answer_is_ever_the_librarys_own() {
 async fn many_header_lines_are_refused() {
     let edge = Edge::new("").await;
     let with = |count: usize| {
-        let lines: String = (1..count).map(|number| format!("X-{number}: y\r\n")).collect();
-        format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+        let lines: Vec<_> = (1..count).map(|number| format!("X-{number}: y\r\n")).collect();
+        format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{}\r\n", lines.concat())
     };
     assert_eq!(exchange(edge.gate, with(200)).await.status, 200);
     assert_refused(&edge, with(201).as_bytes(), 431).await;
@@ -339,10 +339,10 @@ async fn what_follows_a_refused_request_is_not_served_unjudged() {
         let (_, said) = client.ending().await;
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(!said.contains("Pingora"), "{said}");
-        let reached: Vec<_> = edge.deployment.upstream.requests().iter().map(|seen| seen.target()).collect();
-        assert!(!reached.iter().any(|target| target == "/admin"), "{reached:?}");
     }
-    edge.assert_only_a_probe_follows(edge.seen()).await;
+    assert_eq!(exchange(edge.gate, request("GET", "/open/last").bytes()).await.status, 200);
+    let reached = edge.targets();
+    assert!(!reached.iter().any(|target| target == "/admin"), "{reached:?}");
 }
 
 /// PRX-9, B3-7: a badly framed body ends the request; the upstream never takes the rest for another one.
