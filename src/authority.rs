@@ -39,6 +39,7 @@ mod refresh;
 pub mod revocations;
 pub mod verified;
 
+pub use self::account::{PasswordError, PasswordRequest};
 pub use self::login::{LoginError, LoginRequest};
 pub use self::logout::LogoutError;
 pub use self::refresh::{RefreshError, RefreshRequest};

@@ -134,7 +134,9 @@ async fn authority(
 ) -> Result<Authority, BootError> {
     let realm::Opened { keyring, ratchet, known_secrets } = realm::open(config, store.as_ref(), entropy).await?;
     let passwords = match &config.login {
-        Login::Users { argon2, .. } => Some(Passwords::new(*argon2, entropy).map_err(BootError::Passwords)?),
+        Login::Users { argon2, min_length } => {
+            Some(Passwords::new(*argon2, *min_length, entropy).map_err(BootError::Passwords)?)
+        }
         Login::None => None,
     };
     Ok(Authority::new(config, Parts { store, keyring, ratchet, known_secrets, passwords, clock, entropy, metrics }))

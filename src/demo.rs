@@ -47,7 +47,7 @@ async fn bind_sample_api(config: &Config) -> Result<tokio::net::TcpListener, Fai
 
 /// The demo user, unless an earlier demo made it.
 async fn add_user(config: &Config) -> Result<(), Failure> {
-    let Login::Users { argon2, .. } = config.login else {
+    let Login::Users { argon2, min_length } = config.login else {
         return Err(Failure::Other("the demo needs login.provider = \"users\"".into()));
     };
     let (Some(name), Some(subject)) = (UserName::parse(USER), Subject::parse(USER)) else {
@@ -57,7 +57,7 @@ async fn add_user(config: &Config) -> Result<(), Failure> {
     if store.account(&name).await?.is_some() {
         return Ok(());
     }
-    let hashed = match Passwords::new(argon2, Entropy) {
+    let hashed = match Passwords::new(argon2, min_length, Entropy) {
         Ok(passwords) => passwords.hash(Password::new(PASSWORD.into())).await,
         Err(error) => Err(error),
     };

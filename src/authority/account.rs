@@ -1,12 +1,98 @@
-//! What a person can do with their own sessions: look at them, and end one or all others.
+//! What a person can do with their own account: look at their sessions, end one or all others, change the password.
 
 use crate::domain::identity::Identity;
-use crate::domain::session::{Session, SessionId};
-use crate::store::StoreError;
+use crate::domain::revocation::Revoked;
+use crate::domain::session::{Origin, Session, SessionId};
+use crate::domain::user::{Password, WeakPassword};
+use crate::store::{Advanced, PasswordChange, StoreError};
 
-use super::{Authority, LogoutError};
+use super::passwords::{Check, PasswordsError};
+use super::{Authority, LogoutError, TokenPair};
+
+/// How often a password change that a refresh has overtaken is tried.
+const ATTEMPTS: usize = 3;
+
+/// A new password, as its owner sent it.
+#[derive(Clone, Debug)]
+pub struct PasswordRequest {
+    pub current: Password,
+    pub new: Password,
+    pub from: Origin,
+}
+
+/// Why the password was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordError {
+    /// The current password is wrong, or the session or the account has ended meanwhile.
+    Refused,
+    Weak(WeakPassword),
+    /// Every password slot is taken.
+    Busy,
+    Unavailable(StoreError),
+    /// No built-in users here, or the crypto library refused.
+    Internal,
+}
+
+impl From<StoreError> for PasswordError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<PasswordsError> for PasswordError {
+    fn from(error: PasswordsError) -> Self {
+        match error {
+            PasswordsError::Busy => Self::Busy,
+            PasswordsError::Parameters => Self::Internal,
+        }
+    }
+}
 
 impl Authority {
+    /// Changes the bearer's password: every other session of the subject ends, a login under way with the old password
+    /// comes to nothing, and the session that asks goes on with a new pair.
+    ///
+    /// # Errors
+    /// [`PasswordError`]; nothing has changed then.
+    pub async fn change_password(
+        &self,
+        identity: &Identity,
+        request: PasswordRequest,
+    ) -> Result<TokenPair, PasswordError> {
+        let passwords = self.passwords.as_ref().ok_or(PasswordError::Internal)?;
+        let account = self.store.account_of(&identity.subject).await?.ok_or(PasswordError::Refused)?;
+        let old = account.user.password_hash;
+        if passwords.check(request.current, Some(old.clone())).await? == Check::Wrong || account.user.disabled {
+            return Err(PasswordError::Refused);
+        }
+        request.new.check(passwords.min_length(), &account.user.name).map_err(PasswordError::Weak)?;
+        let new = passwords.hash(request.new).await?;
+        // A refresh may come in between: then the row has another live token, and is read again.
+        for _ in 0..ATTEMPTS {
+            let state = self.store.session(identity.session).await?.ok_or(PasswordError::Refused)?;
+            let Session { id, generation, hash, .. } = state.session;
+            let next = generation.checked_add(1).ok_or(PasswordError::Refused)?;
+            let token = self.ratchet.fresh(id, next, self.entropy.bytes());
+            let change = PasswordChange {
+                name: account.user.name.clone(),
+                old: old.clone(),
+                new: new.clone(),
+                session: id,
+                generation,
+                live: hash,
+                next: token.hash(),
+                from: request.from.clone(),
+                idle_ttl: self.lifetimes.idle,
+            };
+            if let Some(Advanced { session, now }) = self.store.change_password(&change).await? {
+                self.hold(Revoked::SubjectBelow(session.subject.clone(), session.epochs.subject));
+                tracing::info!(target: "sidegate::event", event = "password_changed", subject = %session.subject, session = %id);
+                return self.mint(&session, now, token.expose()).ok_or(PasswordError::Internal);
+            }
+        }
+        Err(PasswordError::Refused)
+    }
+
     /// The subject's living sessions, newest first.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Authority {
         self.hold(Revoked::Session(id));
     }
 
-    fn hold(&self, revoked: Revoked) {
+    pub(super) fn hold(&self, revoked: Revoked) {
         let until = self.clock.now().plus(self.lifetimes.access).plus(ALLOWANCE);
         self.apply(&Revocation { revoked, until });
     }

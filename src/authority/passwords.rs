@@ -20,6 +20,7 @@ pub struct Passwords {
     slots: Arc<Semaphore>,
     /// Of a password nobody has: verified where there is no user, so that this takes as long.
     decoy: PasswordHash,
+    min_length: usize,
     entropy: Entropy,
 }
 
@@ -53,11 +54,17 @@ const MOST_PASSES: u32 = 16;
 impl Passwords {
     /// # Errors
     /// [`PasswordsError::Parameters`] if argon2 does not accept them.
-    pub fn new(parameters: checked::Argon2, entropy: Entropy) -> Result<Self, PasswordsError> {
+    pub fn new(parameters: checked::Argon2, min_length: usize, entropy: Entropy) -> Result<Self, PasswordsError> {
         let params = Params::new(parameters.memory_kib, PASSES, LANES, None).map_err(|_| PasswordsError::Parameters)?;
         let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let decoy = hash(&hasher, &entropy.bytes::<32>(), entropy)?;
-        Ok(Self { hasher, slots: Arc::new(Semaphore::new(parameters.slots)), decoy, entropy })
+        Ok(Self { hasher, slots: Arc::new(Semaphore::new(parameters.slots)), decoy, min_length, entropy })
+    }
+
+    /// Fewest characters of a new password.
+    #[must_use]
+    pub const fn min_length(&self) -> usize {
+        self.min_length
     }
 
     /// A new hash, for a password that is being set.
@@ -130,7 +137,7 @@ mod tests {
     use super::*;
 
     fn passwords(memory_kib: u32) -> Passwords {
-        Passwords::new(checked::Argon2 { memory_kib, slots: 2 }, Entropy).unwrap()
+        Passwords::new(checked::Argon2 { memory_kib, slots: 2 }, 12, Entropy).unwrap()
     }
 
     fn password(text: &str) -> Password {

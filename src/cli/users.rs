@@ -124,7 +124,7 @@ async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Fail
     };
     let password = input::new_password()?;
     password.check(*min_length, name).map_err(|weak| Failure::Other(weak.to_string()))?;
-    let hashed = match Passwords::new(*argon2, Entropy) {
+    let hashed = match Passwords::new(*argon2, *min_length, Entropy) {
         Ok(passwords) => passwords.hash(password).await,
         Err(error) => Err(error),
     };

@@ -171,6 +171,7 @@ pub struct Endpoints {
     pub refresh: Option<String>,
     pub logout: Option<String>,
     pub logout_all: Option<String>,
+    pub password: Option<String>,
     /// Also serves every path one segment below.
     pub sessions: Option<String>,
     pub me: Option<String>,

@@ -109,7 +109,13 @@ impl Ratchet {
     /// The token of a new session. `secret` is 32 fresh random bytes.
     #[must_use]
     pub fn first(&self, session: SessionId, secret: [u8; 32]) -> RefreshToken {
-        self.seal(&self.keys[0], session, 0, &secret)
+        self.fresh(session, 0, secret)
+    }
+
+    /// A token that follows from no other: where a session gets a new key. `secret` is 32 fresh random bytes.
+    #[must_use]
+    pub fn fresh(&self, session: SessionId, generation: u32, secret: [u8; 32]) -> RefreshToken {
+        self.seal(&self.keys[0], session, generation, &secret)
     }
 
     /// Reads a token from the wire. One token has exactly one accepted spelling.

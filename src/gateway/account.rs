@@ -1,18 +1,18 @@
-//! The endpoints with which a person looks after their own account: who am I, where am I logged in.
+//! The endpoints with which a person looks after their own account: who am I, where am I logged in, a new password.
 //!
 //! Each of them needs the access token, and knows nobody but its subject.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::authority::{Authority, LogoutError};
+use crate::authority::{Authority, LogoutError, PasswordRequest};
 use crate::clock::rfc3339;
 use crate::domain::decision::{Credential, Refusal};
 use crate::domain::identity::Identity;
 use crate::domain::session::{Session, SessionId};
 
-use super::answer::{self, Answer};
-use super::endpoints::EndpointRequest;
+use super::answer::{self, Answer, BadRequest};
+use super::endpoints::{EndpointRequest, Fields};
 
 /// `GET`: what the access token says about its bearer.
 pub(super) fn me(request: &EndpointRequest) -> Result<Answer, Refusal> {
@@ -24,6 +24,23 @@ pub(super) fn me(request: &EndpointRequest) -> Result<Answer, Refusal> {
         "scope": identity.scopes.join(" "),
         "expires": rfc3339(identity.expires),
     })))
+}
+
+/// `POST` with `password` and `new_password`: a new pair for this session; every other one has ended.
+pub(super) async fn password(authority: &Authority, request: &EndpointRequest) -> Result<Answer, Refusal> {
+    let identity = bearer(request, &["POST"])?;
+    let fields = match Fields::read(request) {
+        Ok(fields) => fields,
+        Err(fault) => return Ok(answer::bad_request(fault)),
+    };
+    let (Some(current), Some(new)) = (fields.password("password"), fields.password("new_password")) else {
+        return Ok(answer::bad_request(BadRequest::Malformed("password or new_password is missing, or too long")));
+    };
+    let change = PasswordRequest { current, new, from: request.from.clone() };
+    Ok(match authority.change_password(identity, change).await {
+        Ok(pair) => answer::token_pair(&pair),
+        Err(error) => answer::password_error(&error),
+    })
 }
 
 /// `GET`: the subject's sessions, newest first. `DELETE`: ends all but this one.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::authority::{LoginError, LogoutError, RefreshError, TokenPair};
+use crate::authority::{LoginError, LogoutError, PasswordError, RefreshError, TokenPair};
 use crate::domain::decision::{CredentialFault, FieldFault, Refusal};
 use crate::domain::head::HeadFault;
 use crate::domain::target::TargetFault;
@@ -171,6 +171,18 @@ pub fn login_error(error: &LoginError) -> Answer {
         LoginError::Busy => unavailable("too many logins at once"),
         LoginError::Unavailable(_) => unavailable("logins are not possible at the moment"),
         LoginError::Internal => oauth_error(500, "server_error", "the login failed"),
+    }
+}
+
+/// The answer to a password that was not changed.
+#[must_use]
+pub fn password_error(error: &PasswordError) -> Answer {
+    match error {
+        PasswordError::Refused => problem(403, "the current password is wrong"),
+        PasswordError::Weak(weak) => problem(422, &weak.to_string()),
+        PasswordError::Busy => unavailable("too many passwords at once"),
+        PasswordError::Unavailable(_) => unavailable("passwords cannot be changed at the moment"),
+        PasswordError::Internal => problem(500, "the password could not be changed"),
     }
 }
 

@@ -32,6 +32,7 @@ pub enum Endpoint {
     Logout,
     LogoutAll,
     Me,
+    Password,
     Sessions,
     /// One session; `None` where the path names none.
     Session(Option<SessionId>),
@@ -53,6 +54,8 @@ impl Endpoint {
             Some(Self::LogoutAll)
         } else if is(&endpoints.me) {
             Some(Self::Me)
+        } else if is(&endpoints.password) {
+            Some(Self::Password)
         } else if is(&endpoints.sessions) {
             Some(Self::Sessions)
         } else if path == JWKS_PATH {
@@ -72,6 +75,7 @@ impl Endpoint {
             Self::Logout => "logout",
             Self::LogoutAll => "logout_all",
             Self::Me => "me",
+            Self::Password => "password",
             Self::Sessions | Self::Session(_) => "sessions",
             Self::Keys => "keys",
         }
@@ -101,6 +105,7 @@ pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: Endp
         Endpoint::Logout => Ok(logout(authority, request).await.unwrap_or_else(answer::bad_request)),
         Endpoint::LogoutAll => account::logout_all(authority, request).await,
         Endpoint::Me => account::me(request),
+        Endpoint::Password => account::password(authority, request).await,
         Endpoint::Sessions => account::sessions(authority, request).await,
         Endpoint::Session(id) => account::session(authority, request, id).await,
     };
@@ -121,11 +126,7 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
         return Err(BadRequest::Client { basic: false });
     }
     let name = fields.get("username").ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
-    let password = fields.get("password").ok_or(BadRequest::Malformed("password is missing"))?;
-    if password.len() > Password::MAX_BYTES {
-        return Err(BadRequest::Malformed("the password is too long"));
-    }
-    let password = Password::new(password.to_owned());
+    let password = fields.password("password").ok_or(BadRequest::Malformed("password is missing, or too long"))?;
     let login = LoginRequest { name, password, from: request.from.clone() };
     Ok(match authority.login(login).await {
         Ok(pair) => answer::token_pair(&pair),
@@ -186,10 +187,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, BadReq
 
 /// The fields of a body, form or JSON. Unknown ones are ignored, an empty one is absent, a repeated one is an error
 /// (RFC 6749 §3.2).
-struct Fields(Vec<(String, Zeroizing<String>)>);
+pub(super) struct Fields(Vec<(String, Zeroizing<String>)>);
 
 impl Fields {
-    fn read(request: &EndpointRequest) -> Result<Self, BadRequest> {
+    pub(super) fn read(request: &EndpointRequest) -> Result<Self, BadRequest> {
         if request.method != Method::POST {
             return Err(BadRequest::Method);
         }
@@ -234,7 +235,14 @@ impl Fields {
         for (name, value) in members {
             let known = matches!(
                 name.as_str(),
-                "username" | "password" | "refresh_token" | "token" | "grant_type" | "client_id" | "client_secret"
+                "username"
+                    | "password"
+                    | "new_password"
+                    | "refresh_token"
+                    | "token"
+                    | "grant_type"
+                    | "client_id"
+                    | "client_secret"
             );
             match value {
                 Value::String(text) => fields.push((name, Zeroizing::new(text))),
@@ -246,12 +254,18 @@ impl Fields {
         Ok(Self(fields))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// A password that is short enough to be one.
+    pub(super) fn password(&self, name: &str) -> Option<Password> {
+        let password = self.get(name).filter(|password| password.len() <= Password::MAX_BYTES)?;
+        Some(Password::new(password.to_owned()))
     }
 
     fn grant_type(&self, expected: &str) -> Result<(), BadRequest> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh};
-use crate::support::deployment::{Deployment, StoreKind, USER};
+use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::raw::{self, RawResponse, request};
 
 async fn delete(gate: std::net::SocketAddr, path: &str, access: &str) -> RawResponse {
@@ -73,7 +73,13 @@ async fn without_a_good_token_and_with_other_methods_nothing_is_told_or_ended() 
     let running = deployment.in_process().await;
     let gate = running.listen[0];
     let pair = logged_in(gate).await;
-    for path in ["/auth/me", "/auth/sessions", "/auth/sessions/0123456789abcdef0123456789abcdef", "/auth/logout-all"] {
+    for path in [
+        "/auth/me",
+        "/auth/sessions",
+        "/auth/sessions/0123456789abcdef0123456789abcdef",
+        "/auth/logout-all",
+        "/auth/password",
+    ] {
         for method in ["GET", "POST", "DELETE", "PUT"] {
             let anonymous = raw::exchange(gate, request(method, path).bytes()).await;
             assert_eq!(anonymous.status, 401, "{method} {path}");
@@ -87,4 +93,60 @@ async fn without_a_good_token_and_with_other_methods_nothing_is_told_or_ended() 
     }
     assert_eq!(call(gate, "/", &pair.access).await.status, 200);
     assert_eq!(deployment.upstream.requests().len(), 1);
+}
+
+async fn change(gate: std::net::SocketAddr, access: &str, current: &str, new: &str) -> RawResponse {
+    let body = serde_json::json!({ "password": current, "new_password": new });
+    raw::exchange(gate, request("POST", "/auth/password").bearer(access).json(&body).bytes()).await
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session_and_gives_this_one_a_new_pair() {
+    const NEW: &str = "an entirely new password";
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, "").await;
+        let running = deployment.in_process().await;
+        let gate = running.listen[0];
+        let (own, other) = (logged_in(gate).await, logged_in(gate).await);
+        assert_eq!(change(gate, &own.access, "not the password", NEW).await.status, 403);
+        assert_eq!(change(gate, &own.access, PASSWORD, "short").await.status, 422);
+        assert_eq!(change(gate, &own.access, PASSWORD, "").await.status, 400);
+        assert_eq!(call(gate, "/", &other.access).await.status, 200);
+
+        let pair = Pair::read(&change(gate, &own.access, PASSWORD, NEW).await);
+        assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+        for access in [&own.access, &other.access] {
+            assert_eq!(call(gate, "/", access).await.status, 401);
+        }
+        assert_eq!(oauth_error(&refresh(gate, &other.refresh, None).await, 400), "invalid_grant");
+        let next = Pair::read(&refresh(gate, &pair.refresh, None).await);
+        assert_eq!(call(gate, "/", &next.access).await.status, 200);
+        assert_eq!(oauth_error(&login(gate, USER, PASSWORD).await, 400), "invalid_grant");
+        Pair::read(&login(gate, USER, NEW).await);
+    }
+}
+
+/// PW-8, I5: whatever the order, no session of the old password is left.
+#[tokio::test]
+async fn a_login_under_way_with_the_old_password_does_not_survive() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "login.users.argon2_memory = \"8MiB\"").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let mut current = PASSWORD.to_owned();
+    let mut own = logged_in(gate).await;
+    for round in 0..8 {
+        let new = format!("an entirely new password {round}");
+        let (logins, changed) = tokio::join!(
+            futures_util::future::join_all((0..4).map(|_| login(gate, USER, &current))),
+            change(gate, &own.access, &current, &new),
+        );
+        own = Pair::read(&changed);
+        for login in logins.iter().filter(|login| login.status == 200) {
+            let old = Pair::read(login);
+            assert_eq!(call(gate, "/", &old.access).await.status, 401);
+            assert_eq!(oauth_error(&refresh(gate, &old.refresh, None).await, 400), "invalid_grant");
+        }
+        assert_eq!(call(gate, "/", &own.access).await.status, 200);
+        current = new;
+    }
 }

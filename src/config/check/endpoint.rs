@@ -20,7 +20,8 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
         Some(path)
     };
     let (login_path, refresh, logout) = (path("login"), path("refresh"), path("logout"));
-    let (logout_all, sessions, me) = (path("logout_all"), path("sessions"), path("me"));
+    let (logout_all, password) = (path("logout_all"), path("password"));
+    let (sessions, me) = (path("sessions"), path("me"));
     let no_login = matches!(login, Some(Login::None));
     if no_login && section.has("login") && matches!(login_path, Some(Setting::On(_))) {
         document.warn("endpoint.login: not served, since login.provider is \"none\"");
@@ -30,6 +31,7 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
         refresh: refresh?.on(),
         logout: logout?.on(),
         logout_all: logout_all?.on(),
+        password: password?.on().filter(|_| !no_login),
         sessions: sessions?.on(),
         me: me?.on(),
     })
@@ -61,12 +63,13 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
 
 /// A rule for exactly an endpoint's path will never see a request.
 pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
-    let Endpoints { login, refresh, logout, logout_all, sessions, me } = endpoints;
+    let Endpoints { login, refresh, logout, logout_all, password, sessions, me } = endpoints;
     let named = [
         ("login", login),
         ("refresh", refresh),
         ("logout", logout),
         ("logout_all", logout_all),
+        ("password", password),
         ("sessions", sessions),
         ("me", me),
     ];

@@ -47,6 +47,12 @@ pub(super) const ENDPOINT: Section = Section {
         key("logout", Kind::Text(ENDPOINT_PATH), r#""/logout""#, "Ends the session of a refresh token."),
         key("logout_all", Kind::Text(ENDPOINT_PATH), r#""/auth/logout-all""#, "Ends every session of the user."),
         key(
+            "password",
+            Kind::Text(ENDPOINT_PATH),
+            r#""/auth/password""#,
+            "Changes the user's password; all other sessions end.",
+        ),
+        key(
             "sessions",
             Kind::Text(ENDPOINT_PATH),
             r#""/auth/sessions""#,

@@ -188,8 +188,12 @@ pub(super) const END_SESSION: &str = concat!(
 );
 
 /// `$2` allowance, `$3` subject.
-pub(super) const END_SUBJECT: &str =
-    concat!(clock!(), ", changed AS (SELECT $3::text AS subject)", bump_changed_subject!());
+pub(super) const END_SUBJECT: &str = concat!(
+    clock!(),
+    ", changed AS (SELECT $3::text AS subject)",
+    bump_changed_subject!(),
+    " SELECT epoch FROM bumped"
+);
 
 /// `$2` allowance.
 pub(super) const END_REALM: &str = concat!(
