@@ -1,7 +1,7 @@
 //! What is remembered: one trait, which decides nothing.
 //!
 //! A store answers questions and carries out statements; what they mean is judged in [`crate::domain`]. Every
-//! implementation gives the same answers to the same calls: `tests/store` runs one contract, and one generator of
+//! implementation gives the same answers to the same calls: `tests/it/store` runs one contract, and one generator of
 //! histories, on all of them and on a plain model. A store is opened for one realm and sees nothing of the others.
 //!
 //! Texts are kept as they are, except that NUL characters are dropped (Postgres has none). Durations count in whole

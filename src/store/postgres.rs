@@ -362,15 +362,7 @@ impl Store for PostgresStore {
 }
 
 impl Columns for PgRow {
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
     fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
-    }
-
-    fn text(&self, column: &'static str) -> Result<String, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
@@ -378,11 +370,11 @@ impl Columns for PgRow {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+    fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
         self.try_get(column).map_err(|error| store_error(&error))
     }
 }

@@ -16,14 +16,29 @@ use crate::domain::session::{Epochs, Origin, RecentRotations, Salt, Session, Ses
 use crate::domain::time::{Timestamp, millis};
 use crate::domain::user::{PasswordHash, User, UserName};
 
-/// A row whose columns are found by name.
+/// A row whose columns are found by name. A store reads each as one that may be NULL: asked for a plain value, the SQLite
+/// driver makes zero or nothing of a NULL without a word.
 pub(super) trait Columns {
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError>;
     fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError>;
-    fn text(&self, column: &'static str) -> Result<String, StoreError>;
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError>;
-    fn integer(&self, column: &'static str) -> Result<i64, StoreError>;
-    fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, StoreError>;
+    fn optional_flag(&self, column: &'static str) -> Result<Option<bool>, StoreError>;
+
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.optional_bytes(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.optional_text(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn integer(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.optional_integer(column)?.ok_or_else(|| damaged(column))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        self.optional_flag(column)?.ok_or_else(|| damaged(column))
+    }
 
     fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         self.integer(column).map(Timestamp::from_millis)

@@ -5,4 +5,9 @@
 
 pub mod bench;
 mod contract;
+mod histories;
+pub mod model;
+mod opening;
+mod postgres;
 pub mod samples;
+mod sqlite;

@@ -1,8 +1,10 @@
 //! How Postgres is reached, how long it may take, and what its errors mean.
 //!
-//! Every call has one deadline for everything: waiting for a connection, the statement, and its retries. The server is
-//! told the same limit, so that a statement we no longer wait for does not hold its connection for long. A connection
-//! that did not come back cleanly is closed instead of being used again.
+//! Every call has one deadline for everything: waiting for a connection, the statement, and its retries. The server gives
+//! a statement up before we do: what a caller was told is unavailable is not carried out afterwards, unless the answer
+//! was lost on the way. A connection that did not come back cleanly is closed instead of being used again.
+//!
+//! The limits are settings of the session: behind a pooler that shares sessions, give sidegate a role of its own.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -77,7 +79,7 @@ impl<'q, F: Fn() -> Query<'q, Postgres, PgArguments> + Send + Sync> Statement<'q
 
 impl Connections {
     pub(super) fn new(options: PgConnectOptions, connections: u32, timeout: Duration) -> Self {
-        let limit = millis(timeout).clamp(1, i64::from(i32::MAX));
+        let limit = millis(timeout / 16 * 7).clamp(1, i64::from(i32::MAX));
         let limits = |local: &str| {
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
                 .map(|setting| format!("SET {local} {setting} = {limit}"))
@@ -86,7 +88,7 @@ impl Connections {
         let session_limits = limits("SESSION");
         let pool = PgPoolOptions::new()
             .max_connections(connections.max(1))
-            .acquire_timeout(timeout)
+            .acquire_timeout(timeout / 2)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
@@ -241,7 +243,7 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
         | Error::ColumnIndexOutOfBounds { .. }
         | Error::Decode(_)
         | Error::TypeNotFound { .. } => StoreError::Corrupt(error.to_string()),
-        Error::PoolTimedOut => StoreError::Unavailable("no connection to postgres within the timeout".into()),
+        Error::PoolTimedOut => StoreError::Unavailable("no connection to postgres in time".into()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }

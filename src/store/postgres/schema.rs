@@ -44,7 +44,7 @@ async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<
         Standing::Current => return Ok(0),
         Standing::Behind(missing) => missing,
     };
-    if !exists(&mut transaction, "SELECT to_regnamespace('sidegate') IS NOT NULL AS found").await? {
+    if !exists(&mut transaction, SCHEMA).await? {
         // Only then: even `IF NOT EXISTS` needs the right to create schemas, which an operator may have kept.
         migrator.create_schema("sidegate");
     }
@@ -55,7 +55,7 @@ async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
-    if !exists(connection, "SELECT to_regclass('sidegate._sqlx_migrations') IS NOT NULL AS found").await? {
+    if !exists(connection, TABLE).await? {
         return Ok(Vec::new());
     }
     let read = async {
@@ -94,6 +94,14 @@ fn migration_error(error: &MigrateError) -> StoreError {
         other => StoreError::Schema(other.to_string()),
     }
 }
+
+/// Read from the catalogue's tables: `to_regclass` and its kind may answer from before the lock was ours.
+const SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'sidegate') AS found";
+const TABLE: &str = "
+    SELECT EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'sidegate' AND c.relname = '_sqlx_migrations'
+    ) AS found";
 
 /// A migration may rewrite a table, but should not queue behind a lock for ever.
 const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'";

@@ -3,6 +3,9 @@
 //! SQLite has one writer at a time. Ours is a pool of one, so that our own calls queue there and not in SQLite's busy
 //! loop; that loop is for other processes (the command line) on the same file. Readers see the last commit and wait for
 //! nobody.
+//!
+//! A call has one deadline. It may spend half of it on its turn; SQLite then gives up waiting for other processes before
+//! we do, so that what a caller was told is unavailable is not carried out afterwards.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -58,7 +61,7 @@ impl Connections {
         let pool = |most| {
             SqlitePoolOptions::new()
                 .max_connections(most)
-                .acquire_timeout(timeout)
+                .acquire_timeout(timeout / 2)
                 .test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None)
@@ -143,7 +146,7 @@ fn options(path: &Path, timeout: Duration) -> Result<SqliteConnectOptions, Store
         .create_if_missing(false)
         .foreign_keys(true)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(timeout.min(LONGEST_BUSY))
+        .busy_timeout(timeout.min(LONGEST) / 16 * 7)
         .disable_statement_logging())
 }
 
@@ -185,7 +188,7 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
         | Error::ColumnIndexOutOfBounds { .. }
         | Error::Decode(_)
         | Error::TypeNotFound { .. } => StoreError::Corrupt(error.to_string()),
-        Error::PoolTimedOut => StoreError::Unavailable("no turn to write within the timeout".into()),
+        Error::PoolTimedOut => StoreError::Unavailable("no turn in time".into()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }
@@ -193,4 +196,4 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
 const READERS: u32 = 2;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// SQLite counts it in 31 bits.
-const LONGEST_BUSY: Duration = Duration::from_hours(24);
+const LONGEST: Duration = Duration::from_hours(24);

@@ -127,3 +127,8 @@ async fn open(place: &Place, realm: &str, clock: SharedClock) -> Arc<dyn Store> 
 pub async fn sqlite_connection(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap()
 }
+
+/// Whether an operator can read it in a log.
+pub fn has_one_line(error: &impl std::fmt::Display) -> bool {
+    !error.to_string().contains('\n')
+}

@@ -1,0 +1,272 @@
+//! Random histories, played on a real store and on the model: every answer must be the same, and every row afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+use sidegate::domain::keys::Algorithm;
+use sidegate::domain::session::{IdempotencyMac, Salt, SessionId};
+use sidegate::domain::user::{PasswordHash, User};
+use sidegate::store::{Cursor, NewSession, RevocationPage, Store, Swap};
+
+use super::bench::{Bench, START};
+use super::model::Model;
+use super::samples::{fingerprint, hash, name, new_session, origin, sealed_key, session_id, subject, swap, user};
+
+#[test]
+fn sqlite_answers_every_history_like_the_model() {
+    play(Bench::sqlite(), 300);
+}
+
+#[test]
+fn postgres_answers_every_history_like_the_model() {
+    play(Bench::postgres(), 60);
+}
+
+/// One call, or time that passes. Sessions are named by the order of their creation.
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(u64),
+    Join(u64),
+    AddSecret(u8, bool),
+    AddKey(u8, Algorithm),
+    Create { of: &'static str, most: u32, idle: u64, longest: u64, behind: u64 },
+    Swap { which: u32, wrong: Option<Wrong>, key: Option<u8>, idle: u64, window: u64, from: u8 },
+    Session(u32),
+    SessionsOf(&'static str),
+    EndSession(u32),
+    EndSubject(&'static str),
+    EndRealm,
+    Follow,
+    StartOver,
+    Purge(u64, u32),
+    AddUser { name: &'static str, of: &'static str, disabled: bool },
+    SetPassword(&'static str, u8),
+    UpgradePassword(&'static str, u8, u8),
+    SetDisabled(&'static str, bool),
+    RemoveUser(&'static str),
+    Users(&'static str),
+}
+
+/// What does not match in a swap.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    Client,
+    Generation,
+    Hash,
+    /// A session of this history, but not this one's token.
+    Session,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let people = || select(vec!["ann", "bob", "Zoë"]);
+    // Few distinct values, so that boundaries are met exactly.
+    let spans = || select(vec![0_u64, 1, 10, 20, 30, 50]);
+    let which = || 0..6_u32;
+    let wrong = select(vec![Wrong::Client, Wrong::Generation, Wrong::Hash, Wrong::Session]);
+    prop_oneof![
+        4 => spans().prop_map(Step::Pass),
+        1 => spans().prop_map(Step::Join),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(n, only_first)| Step::AddSecret(n, only_first)),
+        1 => (0..3_u8, select(Algorithm::ALL.to_vec())).prop_map(|(n, algorithm)| Step::AddKey(n, algorithm)),
+        6 => (people(), 0..4_u32, spans(), spans(), prop_oneof![9 => Just(0), 1 => Just(1_u64)])
+            .prop_map(|(of, most, idle, longest, behind)| Step::Create { of, most, idle, longest: longest * 3, behind }),
+        12 => (which(), prop::option::weighted(0.2, wrong), prop::option::of(0..3_u8), spans(), spans(), 0..3_u8)
+            .prop_map(|(which, wrong, key, idle, window, from)| Step::Swap { which, wrong, key, idle, window, from }),
+        3 => which().prop_map(Step::Session),
+        2 => people().prop_map(Step::SessionsOf),
+        2 => which().prop_map(Step::EndSession),
+        1 => people().prop_map(Step::EndSubject),
+        1 => Just(Step::EndRealm),
+        3 => Just(Step::Follow),
+        1 => Just(Step::StartOver),
+        2 => (spans(), 0..4_u32).prop_map(|(keep, most)| Step::Purge(keep, most)),
+        2 => (people(), people(), any::<bool>())
+            .prop_map(|(name, of, disabled)| Step::AddUser { name, of, disabled }),
+        1 => (people(), 0..2_u8).prop_map(|(name, n)| Step::SetPassword(name, n)),
+        1 => (people(), 0..2_u8, 0..2_u8).prop_map(|(name, old, new)| Step::UpgradePassword(name, old, new)),
+        1 => (people(), any::<bool>()).prop_map(|(name, disabled)| Step::SetDisabled(name, disabled)),
+        1 => people().prop_map(Step::RemoveUser),
+        1 => people().prop_map(Step::Users),
+    ]
+}
+
+fn play(bench: impl Future<Output = Bench>, cases: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bench = runtime.block_on(bench);
+    let realms = AtomicU32::new(0);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let played = TestRunner::new(config).run(&prop::collection::vec(step(), 1..50), |steps| {
+        let realm = realms.fetch_add(1, Ordering::Relaxed);
+        runtime.block_on(async {
+            bench.set_time(START).await;
+            let store = bench.open(&format!("realm {realm}")).await;
+            let mut history = History::new(realm, store, Model::new(bench.clock()));
+            for step in &steps {
+                if let Step::Pass(ms) = step {
+                    bench.advance(Duration::from_millis(*ms)).await;
+                } else {
+                    history.play(step).await?;
+                }
+            }
+            history.compare_what_is_left().await
+        })
+    });
+    if let Err(failure) = played {
+        panic!("{failure}");
+    }
+}
+
+struct History {
+    store: Arc<dyn Store>,
+    model: Arc<Model>,
+    /// Ids are of one database, histories are not.
+    first: u32,
+    created: u32,
+    cursors: Option<(Cursor, Cursor)>,
+}
+
+/// The same call on both; the same answer.
+macro_rules! same {
+    ($history:expr, $call:ident($($argument:expr),*)) => {{
+        let real = $history.store.$call($($argument),*).await;
+        let model = $history.model.$call($($argument),*).await;
+        prop_assert_eq!(real, model, "{}", stringify!($call));
+    }};
+}
+
+impl History {
+    fn new(realm: u32, store: Arc<dyn Store>, model: Arc<Model>) -> Self {
+        Self { store, model, first: realm * 1000, created: 0, cursors: None }
+    }
+
+    fn id(&self, which: u32) -> SessionId {
+        // One more than there are: somebody else's.
+        session_id(self.first + which % (self.created + 1))
+    }
+
+    async fn play(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let password = |n: u8| PasswordHash(format!("$hash${n}"));
+        match *step {
+            Step::Pass(_) => {}
+            Step::Join(ttl) => same!(self, join(Duration::from_millis(ttl))),
+            Step::AddSecret(n, only_first) => same!(self, add_secret(fingerprint(n), only_first)),
+            Step::AddKey(n, algorithm) => {
+                let key = sealed_key(&format!("kid {n}"), algorithm);
+                same!(self, add_first_signing_key(&key));
+                same!(self, signing_keys());
+            }
+            Step::Create { of, most, idle, longest, behind } => {
+                let mut epochs = self.model.epochs(&subject(of)).await.unwrap();
+                epochs.subject = epochs.subject.wrapping_sub(behind);
+                let number = self.first + self.created;
+                let new = NewSession {
+                    epochs,
+                    most,
+                    idle_ttl: Duration::from_millis(idle),
+                    max_ttl: Duration::from_millis(longest),
+                    ..new_session(number, of)
+                };
+                same!(self, create_session(&new));
+                self.created += u32::from(behind == 0);
+            }
+            Step::Swap { which, wrong, key, idle, window, from } => {
+                let id = self.id(which);
+                let Some(state) = self.model.session(id).await.unwrap() else {
+                    return self.swap_nothing(id).await;
+                };
+                let mut turn = Swap {
+                    key: key.map(|n| IdempotencyMac([n + 1; 16])),
+                    idle_ttl: Duration::from_millis(idle),
+                    longest_window: Duration::from_millis(window),
+                    from: origin(from),
+                    ..swap(&state.session)
+                };
+                match wrong {
+                    None => {}
+                    Some(Wrong::Client) => turn.client.push('x'),
+                    Some(Wrong::Generation) => turn.generation ^= 1,
+                    Some(Wrong::Hash) => turn.presented = hash(u32::MAX, 0),
+                    Some(Wrong::Session) => turn.session = self.id(which + 1),
+                }
+                same!(self, swap(&turn));
+            }
+            Step::Session(which) => same!(self, session(self.id(which))),
+            Step::SessionsOf(of) => same!(self, sessions_of(&subject(of))),
+            Step::EndSession(which) => same!(self, end_session(self.id(which))),
+            Step::EndSubject(of) => {
+                same!(self, end_subject(&subject(of)));
+                same!(self, epochs(&subject(of)));
+            }
+            Step::EndRealm => same!(self, end_realm()),
+            Step::Follow => self.follow().await?,
+            Step::StartOver => {
+                self.cursors = None;
+                self.follow().await?;
+            }
+            Step::Purge(keep, most) => same!(self, purge(Duration::from_millis(keep), most)),
+            Step::AddUser { name: called, of, disabled } => {
+                let user = User { subject: subject(of), password_hash: password(0), disabled, ..user(called) };
+                same!(self, add_user(&user));
+            }
+            Step::SetPassword(of, n) => same!(self, set_password(&name(of), &password(n))),
+            Step::UpgradePassword(of, old, new) => {
+                same!(self, upgrade_password(&name(of), &password(old), &password(new)));
+            }
+            Step::SetDisabled(of, disabled) => same!(self, set_disabled(&name(of), disabled)),
+            Step::RemoveUser(of) => same!(self, remove_user(&name(of))),
+            Step::Users(of) => {
+                same!(self, user(&name(of)));
+                same!(self, users());
+            }
+        }
+        Ok(())
+    }
+
+    async fn swap_nothing(&self, session: SessionId) -> Result<(), TestCaseError> {
+        let turn = Swap {
+            session,
+            client: "app".into(),
+            generation: 0,
+            presented: hash(self.first, 0),
+            successor: hash(self.first, 1),
+            salt: Salt([1; 32]),
+            key: None,
+            from: origin(1),
+            idle_ttl: Duration::from_secs(1),
+            longest_window: Duration::ZERO,
+        };
+        same!(self, swap(&turn));
+        Ok(())
+    }
+
+    /// The next page on both; each has cursors of its own.
+    async fn follow(&mut self) -> Result<(), TestCaseError> {
+        let (real, model) = self.cursors.as_ref().map(|(real, model)| (real, model)).unzip();
+        let (real, model) = (self.store.revocations(real).await, self.model.revocations(model).await);
+        let (real, model) = (real.unwrap(), model.unwrap());
+        self.cursors = Some((real.cursor.clone(), model.cursor.clone()));
+        prop_assert_eq!(RevocationPage { cursor: model.cursor.clone(), ..real }, model);
+        Ok(())
+    }
+
+    async fn compare_what_is_left(&mut self) -> Result<(), TestCaseError> {
+        for which in 0..self.created {
+            same!(self, session(session_id(self.first + which)));
+        }
+        for of in ["ann", "bob", "Zoë"] {
+            same!(self, sessions_of(&subject(of)));
+            same!(self, epochs(&subject(of)));
+        }
+        same!(self, users());
+        same!(self, signing_keys());
+        same!(self, join(Duration::ZERO));
+        same!(self, now());
+        self.follow().await?;
+        self.cursors = None;
+        self.follow().await
+    }
+}

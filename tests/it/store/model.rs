@@ -1,0 +1,319 @@
+//! The contract as a program that is obviously right: maps in memory, no SQL, one lock.
+//!
+//! Real stores are compared with it, answer by answer; other tests use it as a store that is always there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sidegate::clock::SharedClock;
+use sidegate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
+use sidegate::domain::rotation::SessionState;
+use sidegate::domain::secret::Fingerprint;
+use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations, Session, SessionId, Subject};
+use sidegate::domain::time::Timestamp;
+use sidegate::domain::user::{PasswordHash, User, UserName};
+use sidegate::store::{
+    Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+};
+
+/// A store of one realm, in memory.
+#[derive(Debug)]
+pub struct Model {
+    rows: Mutex<Rows>,
+    clock: SharedClock,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    realm_epoch: u64,
+    access_ttl: Duration,
+    secrets: Vec<Fingerprint>,
+    keys: Vec<SealedKey>,
+    subject_epochs: BTreeMap<Subject, u64>,
+    sessions: BTreeMap<SessionId, Session>,
+    revocations: BTreeMap<u64, Revocation>,
+    recorded: u64,
+    users: BTreeMap<UserName, User>,
+}
+
+impl Model {
+    pub fn new(clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self { rows: Mutex::default(), clock })
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap()
+    }
+}
+
+impl Rows {
+    fn epochs(&self, subject: &Subject) -> Epochs {
+        Epochs { realm: self.realm_epoch, subject: self.subject_epochs.get(subject).copied().unwrap_or(0) }
+    }
+
+    fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
+        !session.has_expired(now) && session.epochs == self.epochs(&session.subject)
+    }
+
+    /// Living sessions of a subject, newest first.
+    fn sessions_of(&self, subject: &Subject, now: Timestamp) -> Vec<Session> {
+        let living = |session: &&Session| session.subject == *subject && self.is_alive(session, now);
+        let mut sessions: Vec<Session> = self.sessions.values().filter(living).cloned().collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.created, session.id)));
+        sessions
+    }
+
+    fn revoke(&mut self, revoked: Revoked, now: Timestamp) {
+        self.recorded += 1;
+        let until = now.plus(self.access_ttl + ALLOWANCE);
+        self.revocations.insert(self.recorded, Revocation { revoked, until });
+    }
+
+    fn bump(&mut self, subject: &Subject, now: Timestamp) -> u64 {
+        let epoch = self.subject_epochs.entry(subject.clone()).or_default();
+        *epoch += 1;
+        let epoch = *epoch;
+        self.revoke(Revoked::SubjectBelow(subject.clone(), epoch), now);
+        epoch
+    }
+}
+
+#[async_trait]
+impl Store for Model {
+    async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
+        let mut rows = self.rows();
+        rows.access_ttl = rows.access_ttl.max(access_ttl);
+        Ok(Realm { epoch: rows.realm_epoch, secrets: rows.secrets.clone(), now: self.clock.now() })
+    }
+
+    async fn add_secret(&self, fingerprint: Fingerprint, only_first: bool) -> Result<Vec<Fingerprint>, StoreError> {
+        let mut rows = self.rows();
+        let wanted = rows.secrets.is_empty() || !only_first;
+        if wanted && !rows.secrets.contains(&fingerprint) {
+            rows.secrets.push(fingerprint);
+        }
+        Ok(rows.secrets.clone())
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+        Ok(self.rows().keys.clone())
+    }
+
+    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let taken = rows.keys.iter().any(|known| known.algorithm == key.algorithm || known.kid == key.kid);
+        if !taken {
+            rows.keys.push(key.clone());
+        }
+        Ok(!taken)
+    }
+
+    async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
+        Ok(self.rows().epochs(subject))
+    }
+
+    async fn create_session(&self, new: &NewSession) -> Result<Created, StoreError> {
+        let mut rows = self.rows();
+        let now = self.clock.now();
+        if rows.epochs(&new.subject) != new.epochs {
+            return Ok(Created::EpochMoved);
+        }
+        let others = rows.sessions_of(&new.subject, now);
+        let kept = usize::try_from(new.most.max(1)).unwrap() - 1;
+        let ended: Vec<SessionId> = others.iter().skip(kept).map(|session| session.id).rev().collect();
+        for id in &ended {
+            rows.sessions.remove(id);
+            rows.revoke(Revoked::Session(*id), now);
+        }
+        let absolute_end = now.plus(new.max_ttl);
+        let session = Session {
+            id: new.id,
+            subject: new.subject.clone(),
+            client: kept_text(&new.client),
+            generation: 0,
+            hash: new.hash,
+            salt: None,
+            recent: RecentRotations::default(),
+            epochs: new.epochs,
+            created: now,
+            rotated: now,
+            idle_end: now.plus(new.idle_ttl).min(absolute_end),
+            absolute_end,
+            login_from: kept_origin(&new.from),
+            last_from: kept_origin(&new.from),
+            claims: new.claims.clone(),
+            label: new.label.as_deref().map(kept_text),
+        };
+        rows.sessions.insert(new.id, session.clone());
+        Ok(Created::Stored { session: Box::new(session), ended })
+    }
+
+    async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError> {
+        let mut rows = self.rows();
+        let now = self.clock.now();
+        let Some(session) = rows.sessions.get(&swap.session).filter(|session| rows.is_alive(session, now)) else {
+            return Ok(None);
+        };
+        let presented = (swap.client.as_str(), swap.generation, swap.presented);
+        if presented != (session.client.as_str(), session.generation, session.hash) {
+            return Ok(None);
+        }
+        let Some(generation) = session.generation.checked_add(1) else {
+            return Ok(None);
+        };
+        let entry = RecentRotation { generation: swap.generation, at: now, key: swap.key };
+        let session = Session {
+            generation,
+            hash: swap.successor,
+            salt: Some(swap.salt),
+            recent: session.recent.after(entry, session.rotated, now.minus(swap.longest_window)),
+            rotated: now,
+            idle_end: now.plus(swap.idle_ttl).min(session.absolute_end),
+            last_from: kept_origin(&swap.from),
+            ..session.clone()
+        };
+        rows.sessions.insert(session.id, session.clone());
+        Ok(Some(Advanced { session, now }))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionState>, StoreError> {
+        let rows = self.rows();
+        Ok(rows.sessions.get(&id).map(|session| SessionState {
+            session: session.clone(),
+            current: rows.epochs(&session.subject),
+            now: self.clock.now(),
+        }))
+    }
+
+    async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, StoreError> {
+        Ok(self.rows().sessions_of(subject, self.clock.now()))
+    }
+
+    async fn end_session(&self, id: SessionId) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        rows.revoke(Revoked::Session(id), self.clock.now());
+        Ok(rows.sessions.remove(&id).is_some())
+    }
+
+    async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
+        Ok(self.rows().bump(subject, self.clock.now()))
+    }
+
+    async fn end_realm(&self) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        rows.realm_epoch += 1;
+        let epoch = rows.realm_epoch;
+        rows.revoke(Revoked::RealmBelow(epoch), self.clock.now());
+        Ok(epoch)
+    }
+
+    async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
+        let rows = self.rows();
+        let now = self.clock.now();
+        let after = after.and_then(|cursor| cursor.0.parse::<u64>().ok()).filter(|after| *after <= rows.recorded);
+        let revocations = match after {
+            None => rows.revocations.values().filter(|revocation| revocation.until > now).cloned().collect(),
+            Some(after) => rows.revocations.range(after + 1..).map(|(_, revocation)| revocation.clone()).collect(),
+        };
+        let cursor = Cursor(rows.recorded.to_string());
+        Ok(RevocationPage { revocations, cursor, realm_epoch: rows.realm_epoch, now })
+    }
+
+    async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        let before = self.clock.now().minus(keep);
+        let most = usize::try_from(most).unwrap();
+        let mut sessions: Vec<_> = rows.sessions.values().map(|session| (session.absolute_end, session.id)).collect();
+        let mut revocations: Vec<_> = rows.revocations.iter().map(|(seq, row)| (row.until, *seq)).collect();
+        sessions.retain(|(end, _)| *end < before);
+        revocations.retain(|(until, _)| *until < before);
+        sessions.sort_unstable();
+        revocations.sort_unstable();
+        sessions.truncate(most);
+        revocations.truncate(most);
+        for (_, id) in &sessions {
+            rows.sessions.remove(id);
+        }
+        for (_, seq) in &revocations {
+            rows.revocations.remove(seq);
+        }
+        Ok(u64::try_from(sessions.len() + revocations.len()).unwrap())
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        Ok(self.rows().users.get(name).cloned())
+    }
+
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        Ok(self.rows().users.values().cloned().collect())
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let taken = rows.users.values().any(|known| known.name == user.name || known.subject == user.subject);
+        if !taken {
+            let password_hash = PasswordHash(kept_text(&user.password_hash.0));
+            rows.users.insert(user.name.clone(), User { password_hash, ..user.clone() });
+        }
+        Ok(!taken)
+    }
+
+    async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {
+        let mut rows = self.rows();
+        let Some(user) = rows.users.get_mut(name) else {
+            return Ok(None);
+        };
+        user.password_hash = PasswordHash(kept_text(&hash.0));
+        let subject = user.subject.clone();
+        Ok(Some(rows.bump(&subject, self.clock.now())))
+    }
+
+    async fn upgrade_password(
+        &self,
+        name: &UserName,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        if let Some(user) = rows.users.get_mut(name).filter(|user| user.password_hash.0 == kept_text(&old.0)) {
+            user.password_hash = PasswordHash(kept_text(&new.0));
+        }
+        Ok(())
+    }
+
+    async fn set_disabled(&self, name: &UserName, disabled: bool) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let Some(user) = rows.users.get_mut(name) else {
+            return Ok(false);
+        };
+        user.disabled = disabled;
+        if disabled {
+            let subject = user.subject.clone();
+            rows.bump(&subject, self.clock.now());
+        }
+        Ok(true)
+    }
+
+    async fn remove_user(&self, name: &UserName) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let Some(user) = rows.users.remove(name) else {
+            return Ok(false);
+        };
+        rows.bump(&user.subject, self.clock.now());
+        Ok(true)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+}
+
+fn kept_text(text: &str) -> String {
+    text.chars().filter(|character| *character != '\0').collect()
+}
+
+fn kept_origin(origin: &Origin) -> Origin {
+    Origin { address: origin.address, user_agent: origin.user_agent.as_deref().map(kept_text) }
+}
