@@ -3,6 +3,7 @@
 mod architecture;
 mod config;
 mod flow;
+mod properties;
 mod store;
 mod support;
 mod token_format;
