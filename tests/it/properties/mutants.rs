@@ -5,9 +5,7 @@ use std::cell::RefCell;
 
 use proptest::test_runner::{TestCaseError, TestError};
 use sidegate::domain::refresh_token::Ratchet;
-use sidegate::domain::rotation::{
-    Attempt, LateElsewhere, OnRetry, RotationPolicy, SessionState, Suspicion, Verdict, judge,
-};
+use sidegate::domain::rotation::{Attempt, LateElsewhere, RotationPolicy, SessionState, Suspicion, Verdict, judge};
 use sidegate::domain::session::{Epochs, IdempotencyMac, RecentRotations};
 use sidegate::domain::time::Timestamp;
 

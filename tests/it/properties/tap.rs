@@ -80,10 +80,6 @@ impl Tap {
         self.state.lock().unwrap()
     }
 
-    fn write(&self, seen: Seen) {
-        self.state().seen.push(seen);
-    }
-
     async fn pass(&self, point: Point) {
         let stops = self.state().plan.stop.take_if(|stop| *stop == point).is_some();
         if stops {
@@ -110,13 +106,14 @@ impl Store for Tap {
             return broken();
         }
         let answer = self.inner.swap(swap).await;
-        match answer {
+        let seen = match answer {
             Ok(Some(_)) => {
-                self.write(Seen::Turned { session: swap.session, presented: swap.presented, successor: swap.successor })
+                Some(Seen::Turned { session: swap.session, presented: swap.presented, successor: swap.successor })
             }
-            Ok(None) => self.write(Seen::Stuck),
-            Err(_) => {}
-        }
+            Ok(None) => Some(Seen::Stuck),
+            Err(_) => None,
+        };
+        self.state().seen.extend(seen);
         self.pass(Point::AfterSwap).await;
         let silent = self.state().plan.fault == Some(Fault::SwapUnansweredThenSilence);
         if silent || self.fails(Fault::SwapUnanswered) { broken() } else { answer }
@@ -127,9 +124,8 @@ impl Store for Tap {
             return broken();
         }
         let answer = self.inner.session(id).await;
-        if let Ok(row) = &answer {
-            self.write(Seen::Read(row.as_ref().map(|row| row.session.hash)));
-        }
+        let seen = answer.as_ref().map(|row| Seen::Read(row.as_ref().map(|row| row.session.hash)));
+        self.state().seen.extend(seen);
         self.pass(Point::AfterRead).await;
         answer
     }

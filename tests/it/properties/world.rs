@@ -1,7 +1,6 @@
 //! Plays a history: honest devices, thieves, and a network that loses and repeats. After each step every invariant is
 //! checked against what the test knows by itself.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, json};
@@ -12,14 +11,15 @@ use sidegate::domain::user::{User, UserName};
 
 use super::history::{Ask, DEVICES, Fate, Key, Meanwhile, Point, Span, Step, StolenKey, Turn, USERS, Which};
 use super::invariants;
-use super::ledger::{Access, Dump, Ended, Ledger, Line, ms};
-use super::system::{ACCESS, Answer, Given, MOST, PASSWORDS, System, secret};
+use super::ledger::{Dump, Ended, Ledger, Line};
+use super::system::{ACCESS, Answer, PASSWORDS, System, secret};
 use super::tap::Tap;
 use crate::store::bench::{Bench, ManualClock, START};
 
 mod finish;
 mod forge;
 mod present;
+mod sessions;
 
 pub use self::finish::{Counts, Played};
 
@@ -39,6 +39,8 @@ pub struct World<'a, S> {
     ends: usize,
     /// A request is stopped: no time may pass.
     stopped: bool,
+    /// Nothing has changed since everything was read.
+    fresh: bool,
     /// How many ends each replica has read.
     loaded: [usize; 2],
     played: Played,
@@ -54,9 +56,14 @@ pub enum Time<'a> {
 struct Device {
     line: usize,
     newest: Option<RefreshToken>,
-    /// The newest token was sent, with this key, and no answer has come.
-    unanswered: Option<Option<String>>,
+    /// The newest token was sent, and no answer has come.
+    unanswered: Option<Unanswered>,
     network: u8,
+}
+
+#[derive(Clone)]
+struct Unanswered {
+    key: Option<String>,
 }
 
 #[derive(Clone)]
@@ -98,6 +105,7 @@ impl<'a, S: System> World<'a, S> {
             keys: 0,
             ends: 0,
             stopped: false,
+            fresh: false,
             loaded: [0; 2],
             played: Played::default(),
         };
@@ -109,6 +117,7 @@ impl<'a, S: System> World<'a, S> {
     pub async fn play(mut self, turns: &[Turn]) -> Played {
         for turn in turns {
             self.tell(&format!("{:?}", turn.step));
+            self.fresh = false;
             match turn.step {
                 Step::Pass(span) => self.pass(span).await,
                 Step::Move(device) => self.devices[device].network += 1,
@@ -147,9 +156,9 @@ impl<'a, S: System> World<'a, S> {
     }
 
     async fn pass(&mut self, span: Span) {
-        let end = |device: usize, end: fn(&Line) -> i64| {
-            let known = self.devices[device].newest.is_some();
-            known.then(|| end(&self.ledger.lines[self.devices[device].line])).unwrap_or_default()
+        let end = |device: usize, end: fn(&Line) -> i64| match &self.devices[device] {
+            Device { newest: Some(_), line, .. } => end(&self.ledger.lines[*line]),
+            _ => self.ledger.now,
         };
         let until = match span {
             Span::Seconds(seconds) => self.ledger.now + seconds * 1000,
@@ -165,94 +174,6 @@ impl<'a, S: System> World<'a, S> {
             Time::Alone(clock) => clock.set(now),
             Time::Bench(bench) => bench.set_time(now).await,
         }
-    }
-
-    async fn login(&mut self, replica: usize, device: usize) {
-        // Of two sessions that begin at the same moment either may count as the older.
-        self.pass(Span::Seconds(5)).await;
-        let (user, now) = (USER_OF[device], self.ledger.now);
-        let password = PASSWORDS[self.passwords[user]].0;
-        let given = self.system.login(replica, NAMES[user], password, &self.origin(device)).await;
-        let Some(Given { refresh, access, expires_in }) = given else {
-            return self.violated("login", format!("{} was refused", NAMES[user]));
-        };
-        let alive = |line: &&Line| line.user == user && line.is_alive(now);
-        let living: Vec<i64> = self.ledger.lines.iter().filter(alive).map(|line| line.created).collect();
-        if living.len() >= usize::try_from(MOST).unwrap() {
-            let oldest = living[0];
-            self.end("a login too many", Some(replica), |line| line.user == user && line.created == oldest);
-        }
-        let token = self.ratchet.open(&refresh).unwrap();
-        let mut line = Line {
-            id: token.session(),
-            user,
-            device,
-            created: now,
-            first: token.hash(),
-            turns: Vec::new(),
-            issued: vec![token.clone()],
-            successors: HashMap::new(),
-            access: Vec::new(),
-            claims: access.as_deref().map(invariants::claims).unwrap_or_default(),
-            trouble: None,
-            ended: None,
-            suspected: false,
-            minted: now,
-        };
-        let fault = access.as_ref().and_then(|access| invariants::access_token_fault(&line, access, expires_in, now));
-        line.access.extend(access.map(Access::new));
-        self.ledger.lines.push(line);
-        if let Some(fault) = fault {
-            self.violated("I11", fault);
-        }
-        let line = self.ledger.lines.len() - 1;
-        let network = self.devices[device].network;
-        self.devices[device] = Device { line, newest: Some(token), unanswered: None, network };
-        self.count("login");
-        self.answer(format!("session {line}"));
-    }
-
-    async fn logout(&mut self, replica: usize, which: Which) {
-        let Some((number, token)) = self.token(which) else { return };
-        let ended = self.system.logout(replica, &token.expose()).await;
-        self.answer(format!("session {number}: {ended}"));
-        self.count(if token.hash() == self.ledger.lines[number].live() {
-            "logout"
-        } else {
-            "logout with an old token"
-        });
-        let id = self.ledger.lines[number].id;
-        self.end("logout", Some(replica), |line| line.id == id);
-    }
-
-    async fn logout_all(&mut self, replica: usize, device: usize) {
-        let now = self.ledger.now;
-        let Device { line, newest: Some(_), .. } = self.devices[device] else { return };
-        let line = &self.ledger.lines[line];
-        let expires = (line.minted + ms(ACCESS)).min(line.absolute_end());
-        if !line.is_alive(now) || line.suspected || now >= expires {
-            return;
-        }
-        let user = USER_OF[device];
-        let subject = Subject::parse(NAMES[user]).unwrap();
-        let access = line.access.last().map(|access| access.text.clone());
-        let ended = self.system.logout_all(replica, &subject, access.as_deref()).await;
-        self.answer(format!("{ended}"));
-        if !ended {
-            return self.violated("I5", "log out everywhere was refused".into());
-        }
-        self.count("logout everywhere");
-        self.end("logout everywhere", Some(replica), |line| line.user == user);
-    }
-
-    /// Notes that these sessions are over, and who knows it.
-    fn end(&mut self, why: &'static str, by: Option<usize>, which: impl Fn(&Line) -> bool) {
-        let (index, number) = (self.tap.len(), self.ends);
-        for line in self.ledger.lines.iter_mut().filter(|line| line.ended.is_none() && which(line)) {
-            line.ended = Some(Ended { why, index, number, by });
-        }
-        self.ends += 1;
-        self.count(why);
     }
 
     async fn ask(&mut self, replica: usize, ask: Ask, pause: Option<(Point, Meanwhile)>) {
@@ -296,14 +217,14 @@ impl<'a, S: System> World<'a, S> {
         }
     }
 
-    /// The key of a device's next request, and whether it will be a retry.
+    /// The key of a device's next request.
     fn key(&mut self, device: usize, key: Key) -> Option<String> {
         let key = match (key, &self.devices[device].unanswered) {
-            (Key::Own, Some(first)) => first.clone(),
+            (Key::Own, Some(first)) => first.key.clone(),
             (Key::None, _) => None,
             (Key::Own, None) | (Key::Another, _) => Some(self.new_key()),
         };
-        self.devices[device].unanswered.get_or_insert_with(|| key.clone());
+        self.devices[device].unanswered.get_or_insert_with(|| Unanswered { key: key.clone() });
         key
     }
 
@@ -339,7 +260,9 @@ impl<'a, S: System> World<'a, S> {
 
     /// Checks what must hold between any two steps.
     async fn settle(&mut self) {
-        self.observe().await;
+        if !self.fresh {
+            self.observe().await;
+        }
         for violation in invariants::of_a_state(&self.ledger, &self.system.hidden()) {
             self.violated(violation.invariant, violation.what);
         }

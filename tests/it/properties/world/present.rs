@@ -42,7 +42,7 @@ impl<S: System> World<'_, S> {
             answer = &mut asking => answer,
             () = tap.stopped() => {
                 let left = self.tap.plan(Plan::default());
-                part.add(self.take_in(start, sent).await);
+                part.add(&self.take_in(start, sent).await);
                 let (point, meanwhile) = pause.expect("only a pause stops");
                 self.tell(&format!("{:?} presents {:?} and stops {point:?}", sent.who, sent.token));
                 self.count(match point {
@@ -51,6 +51,7 @@ impl<S: System> World<'_, S> {
                     Point::AfterRead => "stopped after the read",
                 });
                 self.stopped = true;
+                self.fresh = false;
                 Box::pin(self.meanwhile(1 - replica, meanwhile)).await;
                 self.stopped = false;
                 self.settle().await;
@@ -62,7 +63,7 @@ impl<S: System> World<'_, S> {
             }
         };
         self.tap.plan(Plan::default());
-        part.add(self.take_in(start, sent).await);
+        part.add(&self.take_in(start, sent).await);
         let newest = |device: usize| self.devices[device].newest.as_ref() == Some(&sent.token);
         let returned = match &answer {
             Answer::Given(given) => self.ratchet.open(&given.refresh).ok(),
@@ -131,6 +132,7 @@ impl<S: System> World<'_, S> {
             }
         }
         let before = self.observe().await;
+        self.fresh = true;
         let after = &self.ledger.dump;
         let id = self.ledger.lines[sent.line].id;
         part.row_changed = content(&before, sent.line) != content(after, sent.line);
@@ -176,7 +178,7 @@ struct Part {
 }
 
 impl Part {
-    fn add(&mut self, later: Self) {
+    fn add(&mut self, later: &Self) {
         self.turned |= later.turned;
         self.last = later.last.or(self.last);
         self.row_changed |= later.row_changed;
