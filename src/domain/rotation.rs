@@ -111,10 +111,11 @@ pub enum Suspicion {
 /// Judges a token that `ratchet` has opened against the row of its session.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>, row: Option<&SessionState>, ratchet: &Ratchet, policy: &RotationPolicy) -> Verdict {
-    let Some(SessionState { session, current, .. }) = row else {
+    let Some(SessionState { session, current, now }) = row else {
         return Verdict::Ended;
     };
-    if session.has_expired(attempt.arrived) || session.epochs.is_void_under(*current) {
+    // As of now, not of the arrival: the store swaps nothing after the end, however long the request has waited.
+    if session.has_expired(*now) || session.epochs.is_void_under(*current) {
         return Verdict::Ended;
     }
     let presented = attempt.token.generation();
@@ -227,7 +228,8 @@ mod tests {
             let Request { successor, key, from, policy } = request;
             let token = &self.tokens[generation];
             let attempt = Attempt { token, successor, key, from: &from, arrived: at(seconds) };
-            judge(&attempt, Some(&self.state), &ratchet(), &policy)
+            let state = SessionState { now: at(seconds), ..self.state.clone() };
+            judge(&attempt, Some(&state), &ratchet(), &policy)
         }
     }
 
@@ -250,6 +252,16 @@ mod tests {
         assert_eq!(history.judge(1, 20, |_| ()), Verdict::Ended);
         history.state.current = Epochs { realm: 2, subject: 1 };
         assert_eq!(history.judge(0, 20, |_| ()), Verdict::Ended);
+    }
+
+    #[test]
+    fn a_session_that_ended_while_the_request_waited_is_ended() {
+        let history = history(&[10], None);
+        let state = SessionState { now: at(100_000), ..history.state };
+        let from = home();
+        let attempt =
+            Attempt { token: &history.tokens[1], successor: None, key: None, from: &from, arrived: at(99_999) };
+        assert_eq!(judge(&attempt, Some(&state), &ratchet(), &RotationPolicy::default()), Verdict::Ended);
     }
 
     #[test]

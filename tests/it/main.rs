@@ -10,6 +10,7 @@ mod config;
 mod edge;
 mod faults;
 mod flow;
+mod properties;
 mod readme;
 mod store;
 mod support;
