@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sidegate::authority::jose;
 use sidegate::clock::signing_randomness;
 use sidegate::domain::access_token::{MAX_BYTES, TokenFault, TokenRules, verify};
-use sidegate::domain::keys::{KeySet, VerifyingKey};
+use sidegate::domain::keys::{Algorithm, KeySet, VerifyingKey};
 use sidegate::domain::time::Timestamp;
 
 const NOW: i64 = 1_800_000_000;
@@ -31,9 +31,10 @@ const SECRET: [u8; 32] = [7; 32];
 impl Issuer {
     fn new() -> Self {
         jose::install();
-        let (pkcs8, point) = jose::generate_es256().expect("a key");
-        let es256 = VerifyingKey::es256(&point).expect("a point");
-        let hs256 = VerifyingKey::hs256(&SECRET);
+        let pkcs8 = jose::generate_pair(Algorithm::Es256).expect("a key");
+        let point = jose::public_half(Algorithm::Es256, &pkcs8).expect("a point");
+        let es256 = VerifyingKey::public(Algorithm::Es256, &point).expect("a key");
+        let hs256 = VerifyingKey::secret(Algorithm::Hs256, &SECRET).expect("a key");
         let rules = TokenRules {
             issuer: "https://issuer".into(),
             audience: "api".into(),
