@@ -13,7 +13,8 @@ use sidegate::domain::session::{Epochs, Session, SessionId, Subject};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    self, Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    self, Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
+    StoreError, Swap,
 };
 use tokio::sync::Semaphore;
 
@@ -107,6 +108,14 @@ impl<H: AroundSwap> Store for HookedStore<H> {
 
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {
         self.inner.set_password(name, hash).await
+    }
+
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError> {
+        self.inner.account_of(subject).await
+    }
+
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
+        self.inner.change_password(change).await
     }
 
     async fn upgrade_password(

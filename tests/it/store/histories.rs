@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::session::{IdempotencyMac, Salt, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
-use sidegate::store::{Cursor, NewSession, RevocationPage, PasswordChange, Store, Swap};
+use sidegate::store::{Cursor, NewSession, PasswordChange, RevocationPage, Store, Swap};
 
 use super::bench::{Bench, START};
 use super::model::Model;
@@ -223,7 +223,8 @@ impl History {
             Step::ChangePassword { name: of, which, old, new, wrong, idle } => {
                 let id = self.id(which);
                 let state = self.model.session(id).await.unwrap();
-                let (generation, live) = state.map_or((0, hash(0, 0)), |state| (state.session.generation, state.session.hash));
+                let (generation, live) =
+                    state.map_or((0, hash(0, 0)), |state| (state.session.generation, state.session.hash));
                 let change = PasswordChange {
                     name: name(of),
                     old: password(old),

@@ -15,7 +15,8 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
+    StoreError, Swap,
 };
 
 /// A store of one realm, in memory.

@@ -125,7 +125,8 @@ pub async fn a_changed_password_keeps_the_session_that_asked_and_no_other(bench:
     assert_eq!((changed.generation, changed.hash, changed.salt), (own.generation + 1, TokenHash([7; 32]), None));
     assert_eq!((changed.recent.iter().count(), changed.epochs.subject), (0, 1));
     assert_eq!(changed.absolute_end, own.absolute_end);
-    let living: Vec<_> = store.sessions_of(&subject("sub-ann")).await.unwrap().iter().map(|session| session.id).collect();
+    let living: Vec<_> =
+        store.sessions_of(&subject("sub-ann")).await.unwrap().iter().map(|session| session.id).collect();
     assert_eq!(living, [own.id]);
     assert_eq!(store.swap(&swap(&other)).await.unwrap(), None);
     assert_eq!(store.swap(&swap(&own)).await.unwrap(), None, "the token before is not live any more");
