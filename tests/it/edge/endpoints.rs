@@ -414,7 +414,7 @@ async fn a_client_that_waits_for_100_gets_it() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_waited_for() {
-    let edge = Edge::new("limit.header_timeout = \"200ms\"").await;
+    let edge = Edge::new("limit.header_timeout = \"500ms\"").await;
     let pair = logged_in(edge.gate).await;
     for path in ENDPOINTS {
         let head = request("POST", path).header("Content-Type", FORM).header("Content-Length", "100").bytes();

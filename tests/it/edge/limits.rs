@@ -43,7 +43,7 @@ async fn a_dripped_head_has_one_deadline() {
 async fn silent_and_idle_connections_are_closed() {
     let edge = Edge::changed("", |config| {
         config.limits.header_timeout = SHORT;
-        config.limits.keep_alive = SHORT;
+        config.limits.keep_alive = 3 * SHORT;
     })
     .await;
     let begun = Stopwatch::start();
@@ -58,13 +58,13 @@ async fn silent_and_idle_connections_are_closed() {
     }
     let begun = Stopwatch::start();
     assert_eq!(idle.ending().await, (Ending::Closed, Vec::new()));
-    assert!(begun.elapsed() + Duration::from_millis(50) >= SHORT, "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= SHORT, "after {:?}", begun.elapsed());
 }
 
 /// PRX-18, B3-32.
 #[tokio::test]
 async fn a_body_that_stalls_ends_the_request() {
-    let edge = Edge::changed("", |config| config.limits.body_idle_timeout = SHORT).await;
+    let edge = Edge::changed("", |config| config.limits.body_idle_timeout = 3 * SHORT).await;
     let mut client = RawClient::connect(edge.gate).await.with_deadline(LONG);
     client.send(request("POST", "/open/x").header("Content-Length", "100").bytes()).await;
     client.send("not a hundred").await;
@@ -77,7 +77,7 @@ async fn a_body_that_stalls_ends_the_request() {
     let mut client = RawClient::connect(edge.gate).await;
     client.send(request("POST", "/open/x").header("Content-Length", "10").bytes()).await;
     for _ in 0..10 {
-        tokio::time::sleep(SHORT / 4).await;
+        tokio::time::sleep(SHORT / 2).await;
         client.send("x").await;
     }
     assert_eq!(client.response().await.json()["body"], "xxxxxxxxxx");

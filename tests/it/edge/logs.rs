@@ -33,8 +33,10 @@ async fn run(format: &str) -> (Vec<String>, String, String) {
     exchange(gate, marked("POST", "/refresh").body("application/json", "{marked-body").bytes()).await;
     exchange(gate, marked("POST", &format!("/refresh/{}", first.refresh)).bytes()).await;
     exchange(gate, request("POST", &format!("/refresh?refresh_token={}", second.refresh)).bytes()).await;
-    for authorization in ["Basic marked-basic", "Bearer marked-value", "marked-value"] {
-        exchange(gate, marked("GET", "/x").header("Authorization", authorization).bytes()).await;
+    for (target, authorization) in
+        [("/basic", "Basic marked-basic"), ("/bearer", "Bearer marked-value"), ("/neither", "marked-value")]
+    {
+        exchange(gate, marked("GET", target).header("Authorization", authorization).bytes()).await;
     }
     for target in ["/open/x", "/close", "/close-in-body", "/invalid-head", "/reset", "/status"] {
         let mut client = RawClient::connect(gate).await;
@@ -103,7 +105,7 @@ async fn no_secret_of_a_run_is_in_the_logs_as_json() {
         let line = access.iter().find(|line| line["path"] == path);
         line.unwrap_or_else(|| panic!("no line for {path} in\n{stdout}"))
     };
-    let refused = find("/x");
+    let refused = find("/basic");
     assert_eq!((&refused["status"], &refused["decision"]), (&401.into(), &"refuse".into()));
     assert_eq!((&refused["reason"], &refused["subject"]), (&"other_scheme".into(), &Value::Null));
     let ended = find("/after");
