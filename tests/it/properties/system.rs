@@ -79,7 +79,7 @@ pub fn secret() -> OperatorSecret {
 /// The passwords a user has in turn, with their hashes.
 pub static PASSWORDS: LazyLock<[(&str, PasswordHash); 2]> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let passwords = Passwords::new(ARGON2, Entropy).unwrap();
+    let passwords = Passwords::new(ARGON2, 12, Entropy).unwrap();
     ["correct horse one", "correct horse two"].map(|text| {
         let hash = runtime.block_on(passwords.hash(Password::new(text.into()))).unwrap();
         (text, hash)
@@ -119,7 +119,7 @@ fn authority(config: &Config, keyring: Keyring, store: Arc<dyn Store>, clock: Sh
         keyring,
         ratchet: Ratchet::new(&config.realm, &secret(), &[]),
         known_secrets: vec![secret().fingerprint()],
-        passwords: Some(Passwords::new(ARGON2, Entropy).unwrap()),
+        passwords: Some(Passwords::new(ARGON2, 12, Entropy).unwrap()),
         clock,
         entropy: Entropy,
         metrics: Arc::new(Metrics::default()),

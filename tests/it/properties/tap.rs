@@ -11,7 +11,8 @@ use sidegate::domain::session::{Epochs, Session, SessionId, Subject, TokenHash};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, NewSession, Realm, RevocationPage, SealedKey, Store, StoreError, Swap,
+    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
+    StoreError, Swap,
 };
 use tokio::sync::Notify;
 
@@ -182,8 +183,12 @@ impl Store for Tap {
         self.inner.account(name).await
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
-        self.inner.user(name).await
+    async fn account_of(&self, subject: &Subject) -> Result<Option<Account>, StoreError> {
+        self.inner.account_of(subject).await
+    }
+
+    async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
+        self.inner.change_password(change).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

@@ -8,7 +8,7 @@ use sidegate::domain::refresh_token::{IdempotencyKey, Ratchet, RefreshToken};
 use sidegate::domain::rotation::{Attempt, RotationPolicy, SessionState, Suspicion, Verdict};
 use sidegate::domain::session::{Origin, Salt, SessionId, Subject, TokenHash};
 use sidegate::domain::user::UserName;
-use sidegate::store::{Created, NewSession, Store, StoreError, Swap};
+use sidegate::store::{Account, Created, NewSession, Store, StoreError, Swap};
 
 use super::Judge;
 use crate::properties::system::{Answer, CLIENT, Given, IDLE, LONGEST, MOST, Presented, System, secret};
@@ -169,11 +169,11 @@ impl Ruled {
 impl System for Ruled {
     /// Whatever the password is: this is not about passwords.
     async fn login(&self, _: usize, name: &str, _: &str, from: &Origin) -> Option<Given> {
-        let user = self.store.user(&UserName::parse(name).unwrap()).await.unwrap()?;
+        let Account { user, epochs } = self.store.account(&UserName::parse(name).unwrap()).await.unwrap()?;
         let token = self.ratchet.first(SessionId::from_bytes(Entropy.bytes()), Entropy.bytes());
         let session = NewSession {
             id: token.session(),
-            epochs: self.store.epochs(&user.subject).await.unwrap(),
+            epochs,
             subject: user.subject,
             client: CLIENT.to_owned(),
             hash: token.hash(),
