@@ -140,6 +140,17 @@ impl<H: AroundSwap> Store for HookedStore<H> {
     }
 }
 
+/// A sidegate in this process, on a hooked store.
+pub(super) async fn hooked(deployment: &Deployment, hook: impl AroundSwap) -> Running {
+    let config = deployment.config();
+    let clock: SharedClock = Arc::new(SystemClock);
+    let opening = async {
+        let inner = store::open(&config.store, &config.realm, Arc::clone(&clock)).await?;
+        Ok(Arc::new(HookedStore { inner, hook }) as Arc<dyn Store>)
+    };
+    boot::start_on(opening, &config, Arc::clone(&clock), Entropy).await.unwrap()
+}
+
 /// A sidegate in this process that can be told to hold up one swap.
 pub(super) struct Holding {
     pub(super) running: Running,
@@ -156,17 +167,10 @@ pub(super) enum Side {
 
 impl Holding {
     pub(super) async fn start(deployment: &Deployment, side: Side) -> Self {
-        let config = deployment.config();
-        let clock: SharedClock = Arc::new(SystemClock);
         let armed = Arc::new(AtomicBool::new(false));
         let (reached, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let hook = Hold { side, armed: Arc::clone(&armed), reached: Arc::clone(&reached), go_on: Arc::clone(&go_on) };
-        let opening = async {
-            let inner = store::open(&config.store, &config.realm, Arc::clone(&clock)).await?;
-            Ok(Arc::new(HookedStore { inner, hook }) as Arc<dyn Store>)
-        };
-        let running = boot::start_on(opening, &config, Arc::clone(&clock), Entropy).await.unwrap();
-        Self { running, armed, reached, go_on }
+        Self { running: hooked(deployment, hook).await, armed, reached, go_on }
     }
 
     /// The next swap will be held up.

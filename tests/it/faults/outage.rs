@@ -1,8 +1,11 @@
 //! The store is away, may not be written, or is locked: what needs no store goes on, and nobody is logged out by it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
 use crate::support::client::{
@@ -12,6 +15,7 @@ use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::postgres::{Database, Durability, Server};
 use crate::support::raw::{self, RawResponse, request};
 
+use super::hooked_store::{AroundSwap, hooked};
 use super::tables::Tables;
 
 const SETTINGS: &str = "revocation.poll_interval = \"20ms\"\nstore.timeout = \"500ms\"\n\
@@ -160,6 +164,39 @@ async fn a_locked_sqlite_file_logs_nobody_out() {
 
     until_ended(&mut tables, &leaving.refresh).await;
     assert_eq!(tables.generation(&live.refresh).await, Some(5));
+}
+
+/// Counts swaps, and lets time pass in each.
+struct Slow {
+    swaps: Arc<AtomicU32>,
+    time: Duration,
+}
+
+#[async_trait]
+impl AroundSwap for Slow {
+    async fn before(&self) {
+        self.swaps.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.time).await;
+    }
+}
+
+#[tokio::test]
+async fn a_swap_that_took_all_its_time_to_fail_is_not_tried_again_and_again() {
+    let deployment = Deployment::new(StoreKind::Sqlite, SETTINGS).await;
+    let swaps = Arc::new(AtomicU32::new(0));
+    let slow = Slow { swaps: Arc::clone(&swaps), time: deployment.config().store.timeout };
+    let running = hooked(&deployment, slow).await;
+    let gate = running.listen[0];
+    let live = logged_in(gate).await;
+    let mut tables = Tables::of(&deployment).await;
+    let Tables::Sqlite(lock) = &mut tables else { unreachable!() };
+    lock.execute("BEGIN EXCLUSIVE").await.unwrap();
+
+    try_again(refresh(gate, &live.refresh, None)).await;
+
+    assert_eq!(swaps.load(Ordering::SeqCst), 1);
+    unlock(lock).await;
+    Pair::read(&refresh(gate, &live.refresh, None).await);
 }
 
 async fn unlock(lock: &mut SqliteConnection) {
