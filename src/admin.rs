@@ -16,6 +16,10 @@ use crate::clock::SharedClock;
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
+use self::bounded::Bounded;
+
+mod bounded;
+
 /// What the probes look at.
 pub struct Health {
     pub phase: watch::Receiver<Phase>,
@@ -25,10 +29,11 @@ pub struct Health {
     pub clock: SharedClock,
 }
 
-/// Answers until it is dropped.
+/// Answers until it is dropped. Anyone who reaches it may ask, so it serves few at once, and none for long: it must not
+/// take the descriptors of those who bring a token.
 pub async fn serve(listener: TcpListener, health: Arc<Health>) {
     // Ends with the process only: an error on one connection is that connection's.
-    let _ = axum::serve(listener, router(health)).await;
+    let _ = axum::serve(Bounded::new(listener), router(health)).await;
 }
 
 /// `/livez`: the process answers. `/readyz`: it may be sent requests. `/metrics`: OpenMetrics text.

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Entropy, SharedClock};
@@ -50,7 +50,7 @@ pub struct Authority {
     store: Arc<dyn Store>,
     keyring: Keyring,
     ratchet: Ratchet,
-    known_secrets: RwLock<KnownSecrets>,
+    known_secrets: tokio::sync::Mutex<KnownSecrets>,
     rules: TokenRules,
     policy: RotationPolicy,
     lifetimes: Lifetimes,
@@ -123,7 +123,7 @@ impl Authority {
             store,
             keyring,
             ratchet,
-            known_secrets: RwLock::new(KnownSecrets {
+            known_secrets: tokio::sync::Mutex::new(KnownSecrets {
                 key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
                 read: clock.now(),
             }),
@@ -195,18 +195,15 @@ impl Authority {
     }
 
     /// Whether the realm knows the operator secret with this key id, though this replica does not have it. Asks the
-    /// store at most once a second, whatever is presented.
+    /// store at most once a second, whatever is presented and whether or not it answers.
     async fn realm_knows_secret(&self, key_id: [u8; 4]) -> Result<bool, StoreError> {
+        let mut known = self.known_secrets.lock().await;
         let now = self.clock.now();
-        {
-            let known = self.known_secrets.read().unwrap_or_else(PoisonError::into_inner);
-            if known.key_ids.contains(&key_id) || now.since(known.read) < Duration::from_secs(1) {
-                return Ok(known.key_ids.contains(&key_id));
-            }
+        if !known.key_ids.contains(&key_id) && now.since(known.read) >= Duration::from_secs(1) {
+            known.read = now;
+            let realm = self.store.join(self.lifetimes.access).await?;
+            known.key_ids = realm.secrets.iter().map(Fingerprint::key_id).collect();
         }
-        let realm = self.store.join(self.lifetimes.access).await?;
-        let mut known = self.known_secrets.write().unwrap_or_else(PoisonError::into_inner);
-        *known = KnownSecrets { key_ids: realm.secrets.iter().map(Fingerprint::key_id).collect(), read: now };
         Ok(known.key_ids.contains(&key_id))
     }
 }

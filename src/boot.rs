@@ -89,6 +89,7 @@ pub async fn start_on(
 
     let gateway = Gateway::new(config, Arc::clone(&authority), watched.clone(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
+        authority: Arc::clone(&authority),
         proxy: Arc::new(http_proxy(&Arc::new(ServerConf::default()), gateway)),
         limits: config.limits.clone(),
         slots: Arc::new(Semaphore::new(config.limits.connections)),
@@ -106,6 +107,16 @@ pub async fn start_on(
 }
 
 impl Running {
+    /// Returns only if a part that must never end has ended: without the feed a replica would serve on and hear of no
+    /// revocation. Whoever gets this must stop.
+    pub async fn broken(&mut self) {
+        tokio::select! {
+            Some(_) = self.background.join_next() => {}
+            Some(_) = self.listeners.join_next() => {}
+        }
+        tracing::error!("a part of sidegate has ended that must not: stopping");
+    }
+
     /// Not ready at once; accepts for `drain_delay` more, so that whoever routes here can hear of it; then nothing new.
     /// Goes on as [`Running::stop`].
     pub async fn drain(self) -> bool {
@@ -115,13 +126,18 @@ impl Running {
     }
 
     /// Accepts nothing more; ends as soon as nothing is in flight, or after `drain_timeout`. Says whether everything
-    /// ended by itself.
+    /// ended by itself, and every session that was ended here is ended in the store.
     pub async fn stop(mut self) -> bool {
         self.phase.send_replace(Phase::Stopping);
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
+        let left = self.authority.store_missing_ends().await;
+        for session in &left {
+            tracing::error!(target: "sidegate::event", event = "session_end_lost", %session,
+                "ended here, but the store never took it: end it again with `sidegate revoke --session`");
+        }
         self.background.shutdown().await;
-        in_time
+        in_time && left.is_empty()
     }
 }
 

@@ -6,6 +6,7 @@
 //! [`decide`](crate::domain::decision::decide) makes.
 //!
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use self::answer::{Answer, BadRequest};
 use self::context::RequestContext;
 use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
+use self::tunnel::Tunnel;
 use self::upstreams::Upstreams;
 
 mod account;
@@ -42,6 +44,7 @@ pub mod context;
 pub mod endpoints;
 pub mod forward;
 pub mod listener;
+mod tunnel;
 pub mod upstreams;
 
 /// The proxy application.
@@ -141,6 +144,12 @@ impl ProxyHttp for Gateway {
         RequestContext::new()
     }
 
+    fn on_connection_reuse(&self, _: &mut Session, context: &mut RequestContext, carried: Box<dyn Any + Send + Sync>) {
+        if let Ok(tunnel) = carried.downcast::<Tunnel>() {
+            context.tunnel = *tunnel;
+        }
+    }
+
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
         let idle =
             if is_web_socket(session.req_header()) { self.limits.stream_idle } else { self.limits.body_idle_timeout };
@@ -168,6 +177,11 @@ impl ProxyHttp for Gateway {
         match admission {
             Admission::Forward(permit) => {
                 context.decision = "permit";
+                if let Some(identity) = permit.identity()
+                    && is_long_lived(session.req_header())
+                {
+                    context.tunnel.open(identity);
+                }
                 context.permit = Some(permit);
                 Ok(false)
             }
@@ -290,7 +304,8 @@ fn peer(session: &Session) -> Option<IpAddr> {
 
 /// The only upgrade that is passed on.
 fn is_web_socket(request: &RequestHeader) -> bool {
-    request.headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    let upgrade = request.headers.get(header::UPGRADE);
+    request.method == Method::GET && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// WebSockets and event streams may be silent for long.

@@ -66,8 +66,8 @@ pub trait Store: Send + Sync + 'static {
     /// The subject's sessions that have not expired and whose epochs are in force, newest first.
     async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, StoreError>;
 
-    /// Deletes the session and records its revocation, in one transaction. The revocation is recorded even if there is no
-    /// row any more. Says whether there was one.
+    /// Deletes the session and records its revocation, in one transaction, and says whether there was one. Where there is
+    /// none nothing is recorded: whoever ended it has, and an old token must not make the table grow.
     async fn end_session(&self, id: SessionId) -> Result<bool, StoreError>;
 
     /// Increments the subject's counter and records the revocation. Returns the new value.

@@ -28,6 +28,12 @@ impl Authority {
             self.verified.insert(digest, Arc::clone(&identity), text.len());
             identity
         };
-        if self.revocations.void(&identity) { Err(TokenFault::Revoked) } else { Ok(identity) }
+        if self.has_ended(&identity) { Err(TokenFault::Revoked) } else { Ok(identity) }
+    }
+
+    /// Whether something has ended what was verified before its time.
+    #[must_use]
+    pub fn has_ended(&self, identity: &Identity) -> bool {
+        self.revocations.void(identity)
     }
 }

@@ -55,9 +55,18 @@ impl Authority {
             until_purge = until_purge.saturating_sub(interval);
             if until_purge.is_zero() && answered {
                 until_purge = PURGE_EVERY;
-                if let Err(error) = self.store.purge(PURGE_AFTER, PURGE_BATCH).await {
-                    tracing::warn!(%error, "ended sessions were not purged");
-                }
+                self.purge().await;
+            }
+        }
+    }
+
+    /// Deletes what is long over, in small batches, until there is no more of it.
+    async fn purge(&self) {
+        loop {
+            match self.store.purge(PURGE_AFTER, PURGE_BATCH).await {
+                Ok(purged) if purged >= u64::from(PURGE_BATCH) => {}
+                Ok(_) => return,
+                Err(error) => return tracing::warn!(%error, "ended sessions were not purged"),
             }
         }
     }
@@ -71,17 +80,23 @@ impl Authority {
         page.cursor.clone()
     }
 
-    async fn store_missing_ends(&self) {
-        let missing: Vec<SessionId> =
-            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        for id in missing {
-            match self.store.end_session(id).await {
-                Ok(_) => {
-                    self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                    tracing::info!(target: "sidegate::event", event = "session_end", session = %id, "stored at last");
-                }
-                Err(error) => return tracing::warn!(%error, session = %id, "the end of a session is still not stored"),
+    /// Tries to store every end that could not be stored yet, and says which are left.
+    pub async fn store_missing_ends(&self) -> Vec<SessionId> {
+        let mut missing = self.unstored_ends();
+        while let Some(id) = missing.last() {
+            if let Err(error) = self.store.end_session(*id).await {
+                // Said once for the first, not at every turn for each.
+                tracing::debug!(%error, session = %id, "the end of a session is still not stored");
+                break;
             }
+            tracing::info!(target: "sidegate::event", event = "session_end", session = %id, "stored at last");
+            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            missing.pop();
         }
+        missing
+    }
+
+    fn unstored_ends(&self) -> Vec<SessionId> {
+        self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 }

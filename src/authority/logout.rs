@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::domain::access_token;
 use crate::domain::identity::Identity;
 use crate::domain::refresh_token::NotAToken;
 use crate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
@@ -22,20 +23,27 @@ pub enum LogoutError {
 }
 
 impl Authority {
-    /// Ends the session of any genuine refresh token, also an old or expired one. What is no token of ours ends nothing
-    /// and is no error (RFC 7009 §2.2).
+    /// Ends the session of any genuine token, refresh or access token, also an old or expired one. Says whether it was a
+    /// token of ours.
     ///
     /// # Errors
     /// [`LogoutError`].
-    pub async fn logout(&self, refresh_token: &str) -> Result<(), LogoutError> {
-        match self.ratchet.open(refresh_token) {
-            Ok(token) => self.end_session(token.session()).await,
+    pub async fn logout(&self, token: &str) -> Result<bool, LogoutError> {
+        let session = match self.ratchet.open(token) {
+            Ok(token) => Some(token.session()),
             Err(NotAToken::UnknownKey(key_id)) => match self.realm_knows_secret(key_id).await {
-                Ok(true) => Err(LogoutError::SecretNotHere),
-                Ok(false) => Ok(()),
-                Err(error) => Err(LogoutError::Unavailable(error)),
+                Ok(true) => return Err(LogoutError::SecretNotHere),
+                Ok(false) => None,
+                Err(error) => return Err(LogoutError::Unavailable(error)),
             },
-            Err(NotAToken::Malformed | NotAToken::Forged) => Ok(()),
+            Err(NotAToken::Malformed | NotAToken::Forged) => {
+                let access_token = access_token::verify_genuine(token, self.keyring.verifying(), &self.rules);
+                access_token.ok().map(|identity| identity.session)
+            }
+        };
+        match session {
+            Some(session) => self.end_session(session).await.map(|()| true),
+            None => Ok(false),
         }
     }
 

@@ -10,8 +10,7 @@ use crate::store::{Advanced, StoreError, Swap};
 
 use super::{Authority, TokenPair};
 
-/// What a client sent to `/refresh`.
-#[derive(Debug)]
+/// What a client sent to `/refresh`. No `Debug`: it holds the token.
 pub struct RefreshRequest {
     pub token: zeroize::Zeroizing<String>,
     /// If the client named itself.
@@ -163,7 +162,14 @@ impl Authority {
         row: Option<&SessionState>,
     ) -> Verdict {
         let arrived = row.map(|state| state.now.minus(waited)).unwrap_or_default();
-        let attempt = Attempt { token, successor: Some(successor.hash()), key: swap.key, from: &swap.from, arrived };
+        let attempt = Attempt {
+            token,
+            client: &self.client_id,
+            successor: Some(successor.hash()),
+            key: swap.key,
+            from: &swap.from,
+            arrived,
+        };
         judge(&attempt, row, &self.ratchet, &self.policy)
     }
 

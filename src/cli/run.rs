@@ -55,8 +55,14 @@ impl Signals {
 
 /// Serves until SIGTERM or Ctrl-C. SIGTERM comes from what also routes requests here, so it drains first; a person at a
 /// terminal does not wait for that. A second signal ends it at once.
-pub(crate) async fn serve_until_signal(running: Running, mut signals: Signals) -> Result<ExitCode, Failure> {
-    let asked = signals.next().await;
+pub(crate) async fn serve_until_signal(mut running: Running, mut signals: Signals) -> Result<ExitCode, Failure> {
+    let asked = tokio::select! {
+        asked = signals.next() => asked,
+        () = running.broken() => {
+            running.stop().await;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     tracing::info!("stopping: not ready any more, finishing what is in flight");
     let stopping = async { if asked == Asked::Terminate { running.drain().await } else { running.stop().await } };
     let in_time = tokio::select! {
@@ -66,7 +72,7 @@ pub(crate) async fn serve_until_signal(running: Running, mut signals: Signals) -
     if in_time {
         tracing::info!("stopped");
     } else {
-        tracing::warn!("stopped with requests still in flight");
+        tracing::warn!("stopped before everything in flight had ended");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -38,15 +38,30 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
-/// Whether a client's header of this name says something about the connection, the original request or the method that
-/// only a proxy in front may say. Such headers never pass; sidegate writes its own.
+/// Whether a client's header of this name says something about the connection, the original request, the method or the
+/// person that only a proxy in front may say. Such headers never pass; sidegate writes its own.
 #[must_use]
 pub fn is_proxy_field(name: &str) -> bool {
     let name = fold(name);
-    let by_prefix = ["x-forwarded-", "x-original-", "x-envoy-", "x-auth-request-"];
+    let by_prefix = [
+        "x-forwarded-",
+        "x-original-",
+        "x-envoy-",
+        "x-auth-request-",
+        "x-webauth-",
+        "x-remote-",
+        "x-ssl-client-",
+        "ssl-client-",
+        "x-ms-client-principal",
+        "x-amzn-oidc-",
+        "x-consumer-",
+    ];
     let by_name = [
         "forwarded",
         "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-originating-ip",
         "x-rewrite-url",
         "x-client-cert",
         "client-cert",

@@ -25,7 +25,7 @@ pub struct Identity {
 
 /// Header names that legacy applications take for an identity; stripped from every client's request whether or not
 /// sidegate sets them.
-pub const CUSTOMARY: [&str; 19] = [
+pub const CUSTOMARY: [&str; 20] = [
     "remote-user",
     "remote-groups",
     "remote-name",
@@ -43,6 +43,7 @@ pub const CUSTOMARY: [&str; 19] = [
     "x-auth-request-groups",
     "x-webauth-user",
     "x-authenticated-user",
+    "x-auth-user",
     "x-user",
     "x-user-id",
 ];

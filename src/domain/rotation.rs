@@ -64,6 +64,8 @@ pub struct Attempt<'a> {
     pub token: &'a RefreshToken,
     /// Hash of the successor this very request tried to put in place; `None` past the last generation.
     pub successor: Option<TokenHash>,
+    /// The client that presents it; another client's token gives nothing and ends nothing (RFC 6749 §10.4).
+    pub client: &'a str,
     /// MAC of the token and the request's `Idempotency-Key`, if it sent one.
     pub key: Option<IdempotencyMac>,
     pub from: &'a Origin,
@@ -87,7 +89,7 @@ pub enum Verdict {
     Live,
     /// This request's own swap was stored, and its answer lost on the way back.
     Mine,
-    /// No session, or one that is over. Nothing is written.
+    /// No session for this client, or one that is over. Nothing is written.
     Ended,
     /// The same client asks again: the same successor. Nothing is written.
     Repeat(RefreshToken),
@@ -115,7 +117,7 @@ pub fn judge(attempt: &Attempt<'_>, row: Option<&SessionState>, ratchet: &Ratche
         return Verdict::Ended;
     };
     // As of now, not of the arrival: the store swaps nothing after the end, however long the request has waited.
-    if session.has_expired(*now) || session.epochs.is_void_under(*current) {
+    if session.has_expired(*now) || session.epochs.is_void_under(*current) || session.client != attempt.client {
         return Verdict::Ended;
     }
     let presented = attempt.token.generation();
@@ -218,16 +220,23 @@ mod tests {
         successor: Option<TokenHash>,
         key: Option<IdempotencyMac>,
         from: Origin,
+        client: String,
         policy: RotationPolicy,
     }
 
     impl History {
         fn judge(&self, generation: usize, seconds: i64, adjust: impl FnOnce(&mut Request)) -> Verdict {
-            let mut request = Request { successor: None, key: None, from: home(), policy: RotationPolicy::default() };
+            let mut request = Request {
+                successor: None,
+                key: None,
+                from: home(),
+                client: "first-party".into(),
+                policy: RotationPolicy::default(),
+            };
             adjust(&mut request);
-            let Request { successor, key, from, policy } = request;
+            let Request { successor, key, from, client, policy } = request;
             let token = &self.tokens[generation];
-            let attempt = Attempt { token, successor, key, from: &from, arrived: at(seconds) };
+            let attempt = Attempt { token, client: &client, successor, key, from: &from, arrived: at(seconds) };
             let state = SessionState { now: at(seconds), ..self.state.clone() };
             judge(&attempt, Some(&state), &ratchet(), &policy)
         }
@@ -238,7 +247,14 @@ mod tests {
         let history = history(&[10], None);
         assert_eq!(history.judge(1, 20, |_| ()), Verdict::Live);
         let from = home();
-        let attempt = Attempt { token: &history.tokens[1], successor: None, key: None, from: &from, arrived: at(20) };
+        let attempt = Attempt {
+            token: &history.tokens[1],
+            client: "first-party",
+            successor: None,
+            key: None,
+            from: &from,
+            arrived: at(20),
+        };
         assert_eq!(judge(&attempt, None, &ratchet(), &RotationPolicy::default()), Verdict::Ended);
     }
 
@@ -259,9 +275,24 @@ mod tests {
         let history = history(&[10], None);
         let state = SessionState { now: at(100_000), ..history.state };
         let from = home();
-        let attempt =
-            Attempt { token: &history.tokens[1], successor: None, key: None, from: &from, arrived: at(99_999) };
+        let attempt = Attempt {
+            token: &history.tokens[1],
+            client: "first-party",
+            successor: None,
+            key: None,
+            from: &from,
+            arrived: at(99_999),
+        };
         assert_eq!(judge(&attempt, Some(&state), &ratchet(), &RotationPolicy::default()), Verdict::Ended);
+    }
+
+    /// TOK-11: no token and no harm for another client, whatever it presents.
+    #[test]
+    fn another_clients_session_is_ended_for_this_one() {
+        let history = history(&[10, 20], None);
+        for generation in 0..3 {
+            assert_eq!(history.judge(generation, 500, |request| request.client = "other".into()), Verdict::Ended);
+        }
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl Route {
         }
     }
 
+    fn names_exactly(&self, method: &Method) -> bool {
+        self.methods.as_ref().is_some_and(|methods| methods.contains(method.as_str()))
+    }
+
+    /// `GET` includes `HEAD`.
     fn names(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| {
             methods.contains(method.as_str()) || (method == Method::HEAD && methods.contains(Method::GET.as_str()))
@@ -265,7 +270,8 @@ impl RouteTable {
             }
         }
         let Some((_, best_path, _)) = best.first() else { return Match::Fallback(&self.fallback) };
-        let named = best.iter().find(|(route, ..)| route.methods.is_some() && route.names(method));
+        let exactly = best.iter().find(|(route, ..)| route.names_exactly(method));
+        let named = exactly.or_else(|| best.iter().find(|(route, ..)| route.methods.is_some() && route.names(method)));
         let chosen = named.or_else(|| best.iter().find(|(route, ..)| route.methods.is_none()));
         if let Some((route, path, parameters)) = chosen {
             return Match::Rule { route, path, parameters: parameters.clone() };
@@ -349,6 +355,15 @@ mod tests {
         let table = table(vec![wide, route("/a", &["GET"])]);
         assert_eq!(chosen(&table, &Method::GET, "/a"), "/a");
         assert_eq!(chosen(&table, &Method::POST, "/a"), "wide");
+    }
+
+    #[test]
+    fn a_rule_for_head_beats_one_for_get_wherever_it_stands() {
+        for order in [["GET", "HEAD"], ["HEAD", "GET"]] {
+            let table = table(order.map(|method| Route { upstream: method.into(), ..route("/a", &[method]) }).into());
+            assert_eq!(chosen(&table, &Method::HEAD, "/a"), "HEAD");
+            assert_eq!(chosen(&table, &Method::GET, "/a"), "GET");
+        }
     }
 
     #[test]

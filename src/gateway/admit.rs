@@ -72,7 +72,7 @@ impl Rules {
 }
 
 /// The token of the one `Authorization: Bearer` field (RFC 6750 §2.1): scheme in any case, one space, `b64token`.
-fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, FieldFault> {
+pub(super) fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, FieldFault> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {

@@ -6,6 +6,8 @@ use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
 use crate::domain::target::Target;
 
+use super::tunnel::Tunnel;
+
 /// Filled as the request goes; read at its end for the access line.
 #[derive(Debug)]
 pub struct RequestContext {
@@ -15,6 +17,8 @@ pub struct RequestContext {
     pub route: Option<Arc<str>>,
     /// Without it nothing is forwarded.
     pub permit: Option<Permit>,
+    /// Of the connection it came on.
+    pub(super) tunnel: Tunnel,
     /// `permit`, `endpoint` or `refuse`.
     pub decision: &'static str,
     /// The word of the endpoint, of the refusal, or of the upstream's failure.
@@ -31,6 +35,7 @@ impl RequestContext {
             target: None,
             route: None,
             permit: None,
+            tunnel: Tunnel::default(),
             decision: "refuse",
             reason: "",
             upstream_millis: None,

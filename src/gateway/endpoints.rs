@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 use crate::authority::{Authority, LoginRequest, RefreshRequest};
 use crate::clock::Stopwatch;
 use crate::config::checked::Endpoints;
-use crate::domain::decision::{Credential, CredentialFault, FieldFault, Refusal};
+use crate::domain::decision::{Credential, FieldFault, Refusal};
 use crate::domain::refresh_token::IdempotencyKey;
 use crate::domain::session::{Origin, SessionId};
 use crate::domain::strict_json;
 use crate::domain::user::Password;
 
 use super::account;
+use super::admit;
 use super::answer::{self, Answer, BadRequest};
 
 /// Where the verifying keys are published (RFC 7517 §5).
@@ -82,8 +83,7 @@ impl Endpoint {
     }
 }
 
-/// A request to one of our endpoints, its body read.
-#[derive(Debug)]
+/// A request to one of our endpoints, its body read. No `Debug`: it holds whatever secrets came.
 pub struct EndpointRequest {
     pub method: Method,
     pub query: Option<String>,
@@ -102,7 +102,7 @@ pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: Endp
         Endpoint::Keys => Ok(keys(authority, &request.method)),
         Endpoint::Login => Ok(login(authority, request).await.unwrap_or_else(answer::bad_request)),
         Endpoint::Refresh => Ok(refresh(authority, request).await.unwrap_or_else(answer::bad_request)),
-        Endpoint::Logout => Ok(logout(authority, request).await.unwrap_or_else(answer::bad_request)),
+        Endpoint::Logout => logout(authority, request).await.unwrap_or_else(|fault| Ok(answer::bad_request(fault))),
         Endpoint::LogoutAll => account::logout_all(authority, request).await,
         Endpoint::Me => account::me(request),
         Endpoint::Password => account::password(authority, request).await,
@@ -152,26 +152,31 @@ async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Ans
     })
 }
 
-/// Ends the session of the refresh token in the body (`refresh_token`, or `token` as in RFC 7009 §2.1), or else of the
-/// access token in the `Authorization` field.
-async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {
+/// Ends the session of the token in the body (`refresh_token`, or `token` as in RFC 7009 §2.1) or, if that is none of
+/// ours, of the access token in the `Authorization` field. A body without a token of ours is no error by itself (§2.2).
+async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Result<Answer, Refusal>, BadRequest> {
     let fields = Fields::read(request)?;
-    let ended = match (fields.get("refresh_token").or_else(|| fields.get("token")), &request.credential) {
-        (Some(token), _) => authority.logout(token).await,
-        (None, Credential::Good(identity)) => authority.end_session(identity.session).await,
-        // An access token that is no longer good has nothing left to end.
-        (None, Credential::Bad(CredentialFault::Token(_))) => Ok(()),
-        (None, Credential::Bad(CredentialFault::Field(FieldFault::OtherScheme)) | Credential::Nothing) => {
-            return Err(BadRequest::Malformed("refresh_token is missing"));
-        }
-        (None, Credential::Bad(CredentialFault::Field(_))) => {
-            return Err(BadRequest::Malformed("the Authorization field is malformed"));
-        }
+    let in_body = fields.get("refresh_token").or_else(|| fields.get("token"));
+    let in_field = match (in_body, admit::bearer(&request.headers, usize::MAX)) {
+        (_, Ok(token)) => token,
+        (Some(_), Err(_)) | (None, Err(FieldFault::OtherScheme)) => None,
+        (None, Err(_)) => return Err(BadRequest::Malformed("the Authorization field is malformed")),
     };
-    Ok(match ended {
-        Ok(()) => answer::done(),
-        Err(error) => answer::logout_error(&error),
-    })
+    if in_body.is_none() && in_field.is_none() {
+        return Err(BadRequest::Malformed("refresh_token is missing"));
+    }
+    for token in [in_body, in_field].into_iter().flatten() {
+        match authority.logout(token).await {
+            Ok(true) => return Ok(Ok(answer::done())),
+            Ok(false) => {}
+            Err(error) => return Ok(Ok(answer::logout_error(&error))),
+        }
+    }
+    // Who says so with a credential must not believe that something has ended.
+    match (&request.credential, in_field) {
+        (Credential::Bad(fault), Some(_)) => Ok(Err(Refusal::BadCredential(*fault))),
+        _ => Ok(Ok(answer::done())),
+    }
 }
 
 /// One header line of 16 to 255 visible characters, or none.

@@ -44,7 +44,8 @@ impl Outgoing<'_> {
         for name in stripped {
             request.remove_header(&name);
         }
-        if self.upstream.authorization == UpstreamAuthorization::Strip {
+        // Kept only where it was verified: a backend that reads it relies on that.
+        if self.upstream.authorization == UpstreamAuthorization::Strip || self.identity.is_none() {
             request.remove_header(&header::AUTHORIZATION);
         }
         let uri = self.target.origin_form().parse().map_err(|_| internal("the canonical target is no URI"))?;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::authority::Authority;
 use crate::config::checked::Limits;
 use crate::domain::head::{self, HeadFault, HeadLimits};
 use crate::lifecycle::Phase;
@@ -23,10 +24,12 @@ use crate::telemetry::Metrics;
 
 use super::Gateway;
 use super::answer::{self, Answer};
+use super::tunnel::Tunnel;
 
 /// What every connection of a listener shares.
 pub struct Shared {
     pub proxy: Arc<HttpProxy<Gateway>>,
+    pub authority: Arc<Authority>,
     pub limits: Limits,
     pub slots: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
@@ -82,10 +85,21 @@ async fn connection(mut stream: Stream, shared: &Shared) {
         };
         let mut session = ServerSession::new_http1(stream);
         session.set_keepalive_reuses_remaining(Some(shared.limits.requests_per_connection - served - 1));
+        let tunnel = Tunnel::default();
         if let ServerSession::H1(session) = &mut session {
             session.set_pipelined_prefix(head);
+            session.set_connection_user_context(Some(Box::new(tunnel.clone())));
         }
-        match shared.proxy.process_new_http(session, &shared.never).await {
+        let served = tokio::select! {
+            biased;
+            served = shared.proxy.process_new_http(session, &shared.never) => served,
+            identity = tunnel.revoked(&shared.authority) => {
+                tracing::info!(target: "sidegate::event", event = "stream_cut", subject = %identity.subject,
+                    session = %identity.session);
+                return;
+            }
+        };
+        match served {
             Some(reused) => stream = reused.consume().0,
             None => return,
         }

@@ -337,9 +337,12 @@ impl Store for SqliteStore {
                     .bind(&id.as_bytes()[..])
                     .execute(&mut *transaction)
                     .await?;
-                self.record(&mut transaction, &Revoked::Session(id)).await?;
+                let existed = deleted.rows_affected() > 0;
+                if existed {
+                    self.record(&mut transaction, &Revoked::Session(id)).await?;
+                }
                 transaction.commit().await?;
-                Ok(deleted.rows_affected() > 0)
+                Ok(existed)
             })
             .await
     }

@@ -181,9 +181,10 @@ pub(super) const END_SESSION: &str = concat!(
     ", ended AS (
         DELETE FROM sidegate.session WHERE id = $3 AND realm = $1 RETURNING id
     ), recorded AS (
-        INSERT INTO sidegate.revocation (realm, kind, session, until) SELECT $1, 'session', $3, ",
+        INSERT INTO sidegate.revocation (realm, kind, session, until) SELECT $1, 'session', id, ",
     until!(),
-    ")
+    " FROM ended
+    )
     SELECT EXISTS (SELECT FROM ended) AS existed"
 );
 

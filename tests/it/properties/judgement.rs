@@ -30,6 +30,7 @@ enum Fact {
     NoRow,
     Expired,
     OlderEpoch,
+    OtherClient,
     SameGeneration,
     LaterGeneration,
     LiveHash,
@@ -65,6 +66,7 @@ const TABLE: &[(&[Fact], Kind)] = &[
     (&[NoRow], Kind::Ended),
     (&[Expired], Kind::Ended),
     (&[OlderEpoch], Kind::Ended),
+    (&[OtherClient], Kind::Ended),
     (&[SameGeneration, LiveHash], Kind::Live),
     (&[SameGeneration], Kind::Ahead),
     (&[LaterGeneration], Kind::Ahead),
@@ -122,6 +124,7 @@ fn kind(verdict: &Verdict) -> Kind {
 #[derive(Clone, Debug)]
 struct Case {
     token: RefreshToken,
+    client: &'static str,
     successor: Option<TokenHash>,
     key: Option<IdempotencyMac>,
     from: Origin,
@@ -132,8 +135,8 @@ struct Case {
 
 impl Case {
     fn judge(&self) -> Verdict {
-        let Self { token, successor, key, from, arrived, row, policy } = self;
-        let attempt = Attempt { token, successor: *successor, key: *key, from, arrived: *arrived };
+        let Self { token, client, successor, key, from, arrived, row, policy } = self;
+        let attempt = Attempt { token, client, successor: *successor, key: *key, from, arrived: *arrived };
         judge(&attempt, row.as_ref(), ratchet(), policy)
     }
 
@@ -154,6 +157,7 @@ impl Case {
         let facts = [
             (Expired, now.as_millis() >= ends),
             (OlderEpoch, old.realm < new.realm || old.subject < new.subject),
+            (OtherClient, session.client != self.client),
             (SameGeneration, presented == session.generation),
             (LaterGeneration, presented > session.generation),
             (LiveHash, self.token.hash() == session.hash),
@@ -179,7 +183,8 @@ fn case() -> impl Strategy<Value = Case> {
     let request = (presented(), key(), origin(), any::<[u8; 32]>());
     let row = (rows_generation(), hash(), prop::option::weighted(0.9, any::<u8>()), entries(), origin());
     let epochs = (epoch(), epoch(), epoch(), epoch());
-    (times, request, row, epochs, policy(), prop::bool::weighted(0.02)).prop_map(
+    let client = prop_oneof![19 => Just(""), 1 => Just("other")];
+    (times, request, row, epochs, policy(), prop::bool::weighted(0.02), client).prop_map(
         |(
             (arrived, now, idle_end, absolute_end),
             (presented, key, from, own_salt),
@@ -187,6 +192,7 @@ fn case() -> impl Strategy<Value = Case> {
             (realm, subject, realm_now, subject_now),
             policy,
             is_missing,
+            client,
         )| {
             let token = token(presented);
             let salt = salt.map(|salt| Salt([salt; 32]));
@@ -227,7 +233,7 @@ fn case() -> impl Strategy<Value = Case> {
             };
             let current = Epochs { realm: realm_now, subject: subject_now };
             let row = (!is_missing).then_some(SessionState { session, current, now });
-            Case { token, successor: own, key, from, arrived, row, policy }
+            Case { token, client, successor: own, key, from, arrived, row, policy }
         },
     )
 }

@@ -47,7 +47,7 @@ macro_rules! store_contract {
             ]);
             cases!($store, revocations: [
                 ending_a_session_deletes_it_and_records_it,
-                ending_a_session_twice_records_it_twice,
+                ending_a_session_twice_records_it_once,
                 ending_a_subject_moves_its_counter_only,
                 ending_the_realm_moves_the_counter_of_all,
                 a_revocation_is_kept_for_the_longest_token_and_the_allowance,

@@ -194,8 +194,11 @@ impl Store for Model {
 
     async fn end_session(&self, id: SessionId) -> Result<bool, StoreError> {
         let mut rows = self.rows();
-        rows.revoke(Revoked::Session(id), self.clock.now());
-        Ok(rows.sessions.remove(&id).is_some())
+        let existed = rows.sessions.remove(&id).is_some();
+        if existed {
+            rows.revoke(Revoked::Session(id), self.clock.now());
+        }
+        Ok(existed)
     }
 
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {

@@ -101,6 +101,7 @@ impl Ruled {
             let row = self.store.session(token.session()).await?;
             let attempt = Attempt {
                 token: &token,
+                client: CLIENT,
                 successor: Some(successor.hash()),
                 key: swap.key,
                 from: &swap.from,
