@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod config;
 mod edge;
+mod ends;
 mod faults;
 mod flow;
 mod properties;

@@ -10,7 +10,7 @@ use sidegate::store::{Cursor, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::bench::{PATIENCE, has_one_line};
-use super::samples::{IDLE, LONGEST, new_session, session_id, stored, subject, swap};
+use super::samples::{IDLE, LONGEST, ended, new_session, session_id, stored, subject, swap};
 use crate::support::postgres::{self, Database, Durability, PASSWORD, Server};
 
 /// For calls that must fail in time.
@@ -23,11 +23,11 @@ async fn a_revocation_that_commits_after_a_later_one_was_read_is_delivered() {
     let mut slow = database.connect().await;
     let mut slow = slow.begin().await.unwrap();
     revoke(&mut slow, 1).await;
-    store.end_session(session_id(2)).await.unwrap();
+    ended(&store, 2).await;
     let page = store.revocations(Some(&start.cursor)).await.unwrap();
     assert_eq!(sessions(&page.revocations), [2]);
     slow.commit().await.unwrap();
-    store.end_session(session_id(3)).await.unwrap();
+    ended(&store, 3).await;
     let next = store.revocations(Some(&page.cursor)).await.unwrap();
     assert_eq!(sessions(&next.revocations), [1, 3]);
     assert_eq!(store.revocations(Some(&next.cursor)).await.unwrap().revocations, []);
@@ -39,7 +39,7 @@ async fn a_revocation_that_was_not_committed_at_the_first_page_is_on_the_second(
     let mut slow = database.connect().await;
     let mut slow = slow.begin().await.unwrap();
     revoke(&mut slow, 1).await;
-    store.end_session(session_id(2)).await.unwrap();
+    ended(&store, 2).await;
     let page = store.revocations(None).await.unwrap();
     assert_eq!(sessions(&page.revocations), [2]);
     slow.commit().await.unwrap();
@@ -62,7 +62,7 @@ async fn an_old_transaction_of_someone_else_delays_and_repeats_nothing() {
     let mut cursor = store.revocations(None).await.unwrap().cursor;
     let mut seen = Vec::new();
     for n in 2..6 {
-        store.end_session(session_id(n)).await.unwrap();
+        ended(&store, n).await;
         let page = store.revocations(Some(&cursor)).await.unwrap();
         assert_eq!(sessions(&page.revocations), [n]);
         seen.extend(sessions(&page.revocations));
@@ -80,7 +80,7 @@ async fn an_old_transaction_of_someone_else_delays_and_repeats_nothing() {
 #[tokio::test]
 async fn another_server_process_is_read_from_the_beginning() {
     let (_, store) = fresh().await;
-    store.end_session(session_id(1)).await.unwrap();
+    ended(&store, 1).await;
     let cursor = store.revocations(None).await.unwrap().cursor;
     assert_eq!(store.revocations(Some(&cursor)).await.unwrap().revocations, []);
     let (_, snapshot) = cursor.0.split_once('/').unwrap();
@@ -96,7 +96,7 @@ async fn a_stopped_server_is_unavailable_and_needs_no_reopening() {
     let store = PostgresStore::open(&database.url, None, "default", 2, Duration::from_secs(1)).await.unwrap();
     store.join(LONGEST).await.unwrap();
     let session = stored(&store, &new_session(1, "ann")).await;
-    store.end_session(session_id(9)).await.unwrap();
+    ended(&store, 9).await;
     let before = store.revocations(None).await.unwrap();
     server.stop();
     let watch = Stopwatch::start();

@@ -98,6 +98,12 @@ pub fn user(n: &str) -> User {
     }
 }
 
+/// A session that lived, and was ended.
+pub async fn ended(store: &dyn Store, n: u32) {
+    stored(store, &new_session(n, &format!("owner of {n}"))).await;
+    assert!(store.end_session(session_id(n)).await.unwrap());
+}
+
 /// The user with this name, as the store has it.
 pub async fn user_named(store: &Arc<dyn Store>, name: &UserName) -> Option<User> {
     store.account(name).await.unwrap().map(|account| account.user)

@@ -14,7 +14,7 @@ use sidegate::store::{Store, StoreError};
 use sqlx::{Executor, Row};
 
 use super::bench::{PATIENCE, has_one_line, sqlite_connection};
-use super::samples::{LONGEST, new_session, session_id, stored, subject, swap};
+use super::samples::{LONGEST, ended, new_session, session_id, stored, subject, swap};
 
 /// For calls that must fail in time.
 const SHORT: Duration = Duration::from_millis(400);
@@ -192,8 +192,8 @@ async fn a_file_that_was_put_back_is_read_from_the_beginning() {
     let (_folder, path) = migrated().await;
     let store = open(&path, PATIENCE).await.unwrap();
     store.join(LONGEST).await.unwrap();
-    store.end_session(session_id(1)).await.unwrap();
-    store.end_session(session_id(2)).await.unwrap();
+    ended(&store, 1).await;
+    ended(&store, 2).await;
     let cursor = store.revocations(None).await.unwrap().cursor;
     let mut connection = sqlite_connection(&path).await;
     connection

@@ -9,7 +9,7 @@ use sidegate::store::{Created, Store};
 
 use super::super::bench::Bench;
 use super::super::samples::{
-    fingerprint, name, new_session, sealed_key, session_id, stored, subject, swap, user, user_named,
+    ended, fingerprint, name, new_session, sealed_key, stored, subject, swap, user, user_named,
 };
 
 const TTL: Duration = Duration::from_mins(10);
@@ -26,7 +26,7 @@ pub async fn joining_again_keeps_the_longest_lifetime_and_the_epoch(bench: &Benc
     store.join(Duration::from_mins(15)).await.unwrap();
     assert_eq!(store.end_realm().await.unwrap(), 1);
     assert_eq!(store.join(Duration::from_mins(1)).await.unwrap().epoch, 1);
-    store.end_session(session_id(1)).await.unwrap();
+    ended(&**store, 1).await;
     let page = store.revocations(None).await.unwrap();
     let until = bench.now().plus(Duration::from_mins(15) + ALLOWANCE);
     assert!(page.revocations.iter().all(|revocation| revocation.until == until), "{page:?}");

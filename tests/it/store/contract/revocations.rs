@@ -6,7 +6,7 @@ use sidegate::domain::session::Epochs;
 use sidegate::store::Cursor;
 
 use super::super::bench::{Bench, START};
-use super::super::samples::{IDLE, LONGEST, new_session, session_id, stored, subject, swap};
+use super::super::samples::{IDLE, LONGEST, ended, new_session, session_id, stored, subject, swap};
 
 const TTL: Duration = Duration::from_mins(10);
 
@@ -51,7 +51,7 @@ pub async fn ending_the_realm_moves_the_counter_of_all(bench: &Bench) {
 }
 
 pub async fn a_revocation_is_kept_for_the_longest_token_and_the_allowance(bench: &Bench) {
-    bench.store.end_session(session_id(1)).await.unwrap();
+    ended(&*bench.store, 1).await;
     let until = bench.now().plus(TTL).plus(ALLOWANCE);
     let page = bench.store.revocations(None).await.unwrap();
     assert_eq!(page.revocations, [Revocation { revoked: Revoked::Session(session_id(1)), until }]);
@@ -64,7 +64,7 @@ pub async fn a_page_continues_where_the_last_one_ended(bench: &Bench) {
     assert_eq!(empty.revocations, []);
     let still_empty = store.revocations(Some(&empty.cursor)).await.unwrap();
     assert_eq!(still_empty.revocations, []);
-    store.end_session(session_id(1)).await.unwrap();
+    ended(&**store, 1).await;
     store.end_subject(&subject("ann")).await.unwrap();
     let first = store.revocations(Some(&still_empty.cursor)).await.unwrap();
     assert_eq!(first.revocations.len(), 2);
@@ -78,13 +78,13 @@ pub async fn a_page_continues_where_the_last_one_ended(bench: &Bench) {
     // Purging the newest rows does not make a reader miss the next one.
     bench.advance(Duration::from_hours(24)).await;
     store.purge(Duration::ZERO, 100).await.unwrap();
-    store.end_session(session_id(2)).await.unwrap();
+    ended(&**store, 2).await;
     assert_eq!(store.revocations(Some(&second.cursor)).await.unwrap().revocations.len(), 1);
 }
 
 pub async fn a_first_page_has_no_revocations_that_are_over(bench: &Bench) {
     let before = bench.store.revocations(None).await.unwrap();
-    bench.store.end_session(session_id(1)).await.unwrap();
+    ended(&*bench.store, 1).await;
     let until = bench.now().plus(TTL).plus(ALLOWANCE).as_millis();
     bench.set_time(until - 1).await;
     assert_eq!(revoked(bench).await.len(), 1);
@@ -95,7 +95,7 @@ pub async fn a_first_page_has_no_revocations_that_are_over(bench: &Bench) {
 }
 
 pub async fn a_cursor_that_makes_no_sense_starts_over(bench: &Bench) {
-    bench.store.end_session(session_id(1)).await.unwrap();
+    ended(&*bench.store, 1).await;
     let long = "9".repeat(100_000);
     for bad in
         ["", "x", "-1", "9".repeat(30).as_str(), &long, "'; DROP TABLE revocation; --", "1/2:1:", "\0", "99999999"]
@@ -110,7 +110,7 @@ pub async fn concurrent_revocations_are_all_delivered(bench: &Bench) {
     let (store, other) = (&bench.store, bench.open("default").await);
     let ends = join_all((0..200).map(|n| {
         let store = if n % 2 == 0 { store } else { &other };
-        async move { store.end_session(session_id(n)).await.unwrap() }
+        async move { ended(&**store, n).await }
     }));
     let follow = async {
         let mut page = store.revocations(None).await.unwrap();
@@ -133,7 +133,7 @@ pub async fn concurrent_revocations_are_all_delivered(bench: &Bench) {
 pub async fn purging_deletes_what_is_long_over_and_nothing_else(bench: &Bench) {
     let store = &bench.store;
     let session = stored(&**store, &new_session(1, "ann")).await;
-    store.end_session(session_id(9)).await.unwrap();
+    ended(&**store, 9).await;
     let keep = Duration::from_hours(1);
     // Over, but not for long enough.
     bench.set_time(session.absolute_end.as_millis() + 3_600_000).await;
@@ -158,7 +158,7 @@ pub async fn purging_takes_small_bites(bench: &Bench) {
     for n in 0..5 {
         bench.set_time(START + i64::from(n)).await;
         stored(&**store, &new_session(10 - n, "ann")).await;
-        store.end_session(session_id(100 + n)).await.unwrap();
+        ended(&**store, 100 + n).await;
     }
     bench.advance(LONGEST * 10).await;
     assert_eq!(store.purge(Duration::ZERO, 2).await.unwrap(), 4);

@@ -1,0 +1,111 @@
+//! Ending a session really ends it, whatever it is ended with, and everything that hangs on it.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::support::client::{Pair, call, logged_in, logout, oauth_error, refresh};
+use crate::support::deployment::{Deployment, StoreKind, USER};
+use crate::support::raw::{self, request};
+
+/// REV-4: an expired access token, an old refresh token, the RFC 7009 spelling, and a good field beside a useless body.
+#[tokio::test]
+async fn any_genuine_token_of_a_session_ends_it() {
+    let deployment =
+        Deployment::new(StoreKind::Sqlite, "access_token.ttl = \"1s\"\naccess_token.leeway = \"0s\"").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let post = || request("POST", "/logout");
+    let (expired, old, spelled, beside) =
+        (logged_in(gate).await, logged_in(gate).await, logged_in(gate).await, logged_in(gate).await);
+    let newer = Pair::read(&refresh(gate, &old.refresh, None).await);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(call(gate, "/", &expired.access).await.status, 401, "it has expired");
+    for (bytes, session) in [
+        (post().bearer(&expired.access), &expired.refresh),
+        (post().json(&json!({ "refresh_token": old.refresh })), &newer.refresh),
+        (post().json(&json!({ "token": spelled.access })), &spelled.refresh),
+        (post().bearer(&beside.access).json(&json!({ "refresh_token": "undefined" })), &beside.refresh),
+    ] {
+        assert_eq!(raw::exchange(gate, bytes.bytes()).await.status, 200);
+        assert_eq!(oauth_error(&refresh(gate, session, None).await, 400), "invalid_grant");
+    }
+}
+
+/// REV-2: garbage is no error, but who brings a credential is not told that it ended something when it did not.
+#[tokio::test]
+async fn what_is_no_token_of_ours_ends_nothing() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let pair = logged_in(gate).await;
+    assert_eq!(logout(gate, "garbage").await.status, 200);
+    let forged = format!("{}AAAA", &pair.access[..pair.access.len() - 4]);
+    let answer = raw::exchange(gate, request("POST", "/logout").bearer(&forged).bytes()).await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"));
+    assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+}
+
+/// REV-6: however often the same token is sent, there is one end.
+#[tokio::test]
+async fn an_old_token_does_not_make_the_store_grow() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let running = deployment.in_process().await;
+    let pair = logged_in(running.listen[0]).await;
+    for _ in 0..20 {
+        assert_eq!(logout(running.listen[0], &pair.refresh).await.status, 200);
+    }
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(deployment.home.path("sidegate.db"));
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let rows = sqlx::query("SELECT seq FROM revocation").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(rows.len(), 1);
+}
+
+/// BEAR-12, SES-4: an open WebSocket ends with its session, and not with a refresh.
+#[tokio::test]
+async fn an_open_web_socket_ends_with_its_session_and_not_with_a_refresh() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "revocation.poll_interval = \"20ms\"").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let pair = logged_in(gate).await;
+    let mut opening = format!("ws://{gate}/ws").into_client_request().unwrap();
+    opening.headers_mut().insert("Authorization", format!("Bearer {}", pair.access).parse().unwrap());
+    let stream = tokio::net::TcpStream::connect(gate).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(opening, stream).await.unwrap();
+    for round in 0..2 {
+        socket.send(Message::text(format!("hello {round}"))).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(format!("hello {round}")));
+        if round == 0 {
+            Pair::read(&refresh(gate, &pair.refresh, None).await);
+            // Longer than the connection waits between two looks.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+    }
+    let revoked = deployment.command(&["revoke", "--subject", USER]).await;
+    assert_eq!(revoked.code, Some(0));
+    let ended = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("the socket is cut");
+    assert!(!matches!(ended, Some(Ok(Message::Text(_)))), "{ended:?}");
+}
+
+/// TOK-11: two applications of a realm with clients of their own cannot use or harm each other's sessions.
+#[tokio::test]
+async fn another_client_gets_nothing_and_ends_nothing() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let mut other = deployment.config();
+    other.access_token.client_id = "other".into();
+    let ours = deployment.in_process().await;
+    let theirs =
+        sidegate::boot::start(&other, std::sync::Arc::new(sidegate::clock::SystemClock), sidegate::clock::Entropy);
+    let theirs = theirs.await.unwrap();
+    let first = logged_in(ours.listen[0]).await;
+    let second = Pair::read(&refresh(ours.listen[0], &first.refresh, Some("0123456789abcdef")).await);
+    for token in [&first.refresh, &second.refresh] {
+        let answer = refresh(theirs.listen[0], token, Some("0123456789abcdef")).await;
+        assert_eq!(oauth_error(&answer, 400), "invalid_grant");
+    }
+    Pair::read(&refresh(ours.listen[0], &second.refresh, None).await);
+}
