@@ -1,5 +1,6 @@
 //! The command line. Commands that change something write to the store; a running sidegate hears it from there.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::boot::{self, BootError};
 use crate::clock::{Entropy, SharedClock, SystemClock};
 use crate::config;
-use crate::config::checked::Config;
+use crate::config::checked::{self, Config};
 use crate::store::{self, Store, StoreError};
 use crate::{demo, telemetry};
 
@@ -68,7 +69,8 @@ pub fn main() -> ExitCode {
     match dispatch(&path, command) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("sidegate: {failure}");
+            // Nowhere is left to say it if this fails.
+            let _ = writeln!(std::io::stderr().lock(), "sidegate: {failure}");
             failure.exit_code()
         }
     }
@@ -105,14 +107,18 @@ fn load(path: &Path) -> Result<Config, Failure> {
 
 async fn migrate(config: &Config) -> Result<ExitCode, Failure> {
     boot::realm::migrate(config, system_clock(), Entropy).await?;
-    println!("the store {} is up to date for realm {}", config.store.location, config.realm);
+    say(format_args!("the store {} is up to date for realm {}", config.store.location, config.realm))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The store a command works on, as the configuration names it.
+/// The store a command works on. It must be there, and somebody's: a command that made an empty one, because it was typed
+/// in another folder, would report success and change nothing that matters.
 async fn joined_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
-    let store = open_store(config).await?;
-    store.join(config.access_token.ttl).await?;
+    let existing = checked::Store { migrate: checked::Migrate::Check, ..config.store.clone() };
+    let store = store::open(&existing, &config.realm, system_clock()).await.map_err(BootError::from)?;
+    if store.join(config.access_token.ttl).await?.secrets.is_empty() {
+        return Err(BootError::NotMigrated.into());
+    }
     Ok(store)
 }
 
@@ -123,6 +129,16 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failur
 
 pub(crate) fn system_clock() -> SharedClock {
     Arc::new(SystemClock)
+}
+
+/// Writes a line to standard output. Nobody reading it is no error; a line that cannot be written is.
+pub(crate) fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Other(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints the warnings of a configuration and starts logging.

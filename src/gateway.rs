@@ -35,7 +35,7 @@ use self::context::RequestContext;
 use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
 use self::tunnel::Tunnel;
-use self::upstreams::Upstreams;
+use self::upstreams::{Kind, Upstreams};
 
 mod account;
 pub mod admit;
@@ -46,6 +46,7 @@ pub mod forward;
 pub mod listener;
 mod tunnel;
 pub mod upstreams;
+mod web_socket;
 
 /// The proxy application.
 pub struct Gateway {
@@ -151,8 +152,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
-        let idle =
-            if is_web_socket(session.req_header()) { self.limits.stream_idle } else { self.limits.body_idle_timeout };
+        let idle = if kind(session.req_header()) == Kind::WebSocket {
+            self.limits.stream_idle
+        } else {
+            self.limits.body_idle_timeout
+        };
         session.set_read_timeout(Some(idle));
         session.set_write_timeout(Some(self.limits.body_idle_timeout));
         session.as_downstream_mut().set_total_drain_timeout(Some(DRAIN_TIMEOUT));
@@ -178,7 +182,7 @@ impl ProxyHttp for Gateway {
             Admission::Forward(permit) => {
                 context.decision = "permit";
                 if let Some(identity) = permit.identity()
-                    && is_long_lived(session.req_header())
+                    && kind(session.req_header()) != Kind::Ordinary
                 {
                     context.tunnel.open(identity);
                 }
@@ -199,7 +203,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
         let permit = context.permit.as_ref().ok_or_else(no_permit)?;
-        self.upstreams.peer(permit.upstream(), is_long_lived(session.req_header())).await.map(Box::new)
+        self.upstreams.peer(permit.upstream(), kind(session.req_header())).await.map(Box::new)
     }
 
     async fn upstream_request_filter(
@@ -252,7 +256,8 @@ impl ProxyHttp for Gateway {
         if *error.esource() == ErrorSource::Upstream {
             self.metrics.upstream_failures.count(reason);
         }
-        let answered = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let answered = session.was_upgraded()
+            || session.response_written().is_some_and(|response| !response.status.is_informational());
         if let Some(status) = status
             && !answered
         {
@@ -284,7 +289,7 @@ impl ProxyHttp for Gateway {
             route = context.route.as_deref(),
             decision = outcome,
             reason = (!context.reason.is_empty()).then_some(context.reason),
-            subject = identity.map(|identity| tracing::field::display(&identity.subject)),
+            subject = identity.map(|identity| identity.subject.as_str()),
             session = identity.map(|identity| tracing::field::display(identity.session)),
             upstream = permit.map(Permit::upstream),
             client = self.client(session).map(tracing::field::display),
@@ -302,20 +307,21 @@ fn peer(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip())
 }
 
-/// The only upgrade that is passed on.
-fn is_web_socket(request: &RequestHeader) -> bool {
-    let upgrade = request.headers.get(header::UPGRADE);
-    request.method == Method::GET && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// WebSockets and event streams may be silent for long.
-fn is_long_lived(request: &RequestHeader) -> bool {
+/// WebSockets and event streams may be silent for long. A WebSocket is the only upgrade that is passed on.
+fn kind(request: &RequestHeader) -> Kind {
+    let upgrade = request.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
     let accepts_events = request
         .headers
         .get_all(header::ACCEPT)
         .iter()
         .any(|value| value.as_bytes().windows(17).any(|part| part.eq_ignore_ascii_case(b"text/event-stream")));
-    is_web_socket(request) || accepts_events
+    if request.method == Method::GET && upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
+        Kind::WebSocket
+    } else if accepts_events {
+        Kind::EventStream
+    } else {
+        Kind::Ordinary
+    }
 }
 
 fn no_permit() -> Box<Error> {

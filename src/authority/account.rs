@@ -86,7 +86,7 @@ impl Authority {
             };
             if let Some(Advanced { session, now }) = self.store.change_password(&change).await? {
                 self.hold(Revoked::SubjectBelow(session.subject.clone(), session.epochs.subject));
-                tracing::info!(target: "sidegate::event", event = "password_changed", subject = %session.subject, session = %id);
+                tracing::info!(target: "sidegate::event", event = "password_changed", subject = session.subject.as_str(), session = %id);
                 return self.mint(&session, now, token.expose()).ok_or(PasswordError::Internal);
             }
         }

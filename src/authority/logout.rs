@@ -81,7 +81,7 @@ impl Authority {
         let below = self.store.end_subject(&identity.subject).await.map_err(LogoutError::Unavailable)?;
         self.hold(Revoked::SubjectBelow(identity.subject.clone(), below));
         self.metrics.logouts.count("all");
-        tracing::info!(target: "sidegate::event", event = "logout_all", subject = %identity.subject);
+        tracing::info!(target: "sidegate::event", event = "logout_all", subject = identity.subject.as_str());
         Ok(())
     }
 

@@ -83,6 +83,8 @@ impl Revocations {
 
     #[must_use]
     pub fn len(&self) -> u64 {
+        // The count is of what has settled.
+        self.entries.run_pending_tasks();
         self.entries.entry_count()
     }
 

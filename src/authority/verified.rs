@@ -35,6 +35,8 @@ impl VerifiedTokens {
 
     #[must_use]
     pub fn len(&self) -> u64 {
+        // The count is of what has settled.
+        self.0.run_pending_tasks();
         self.0.entry_count()
     }
 

@@ -25,7 +25,7 @@ pub enum BootError {
     ForeignSecrets(Vec<Fingerprint>),
     #[error("the realm has no operator secret yet\n  hint: run `sidegate migrate` once, with the secret mounted")]
     NotMigrated,
-    #[error("{0}\n  hint: run `sidegate migrate` once to make the first key, or configure the secret it names")]
+    #[error("{}\n  hint: {}", .0, keyring_hint(.0))]
     Keyring(#[from] KeyringError),
     #[error("cannot use the store {}: {}", .0.place, .0.error)]
     Open(#[from] OpenError),
@@ -49,6 +49,15 @@ impl BootError {
             },
             _ => 78,
         })
+    }
+}
+
+const fn keyring_hint(error: &KeyringError) -> &'static str {
+    match error {
+        KeyringError::NoKey(_) => "run `sidegate migrate` once: it makes a key",
+        KeyringError::NoSecret { .. } => "put that secret's file back at the end of key.secret_files: the key needs it",
+        KeyringError::Damaged(_) => "restore the store from a backup",
+        KeyringError::Generate => "the system's source of randomness does not answer",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authority::jose;
 use crate::authority::keyring::Keyring;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{Config, Migrate, StoreLocation};
@@ -49,6 +50,7 @@ pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
 /// # Errors
 /// [`BootError`].
 pub async fn migrate(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Arc<dyn Store>, BootError> {
+    jose::install();
     let secrets = load_secrets(config, entropy)?;
     store::migrate(&config.store.location, config.store.timeout).await?;
     let store = store::open(&config.store, &config.realm, clock).await?;
@@ -71,6 +73,8 @@ async fn found(
         let key = Keyring::generate(&config.realm, config.key.algorithm, first, entropy)?;
         store.add_first_signing_key(&key).await?;
     }
+    // What is founded must open: a start would fail otherwise.
+    Keyring::open(&config.realm, config.key.algorithm, &store.signing_keys().await?, secrets)?;
     Ok(())
 }
 

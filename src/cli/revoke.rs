@@ -7,7 +7,7 @@ use clap::Args;
 use crate::config::checked::Config;
 use crate::domain::session::{SessionId, Subject};
 
-use super::{Failure, joined_store};
+use super::{Failure, joined_store, say};
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -28,15 +28,19 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if let Some(text) = &arguments.session {
         let id = SessionId::parse(text)
             .ok_or_else(|| Failure::Other(format!("{text:?} is no session id: 32 hexadecimal digits, lower case")))?;
-        let ended = store.end_session(id).await?;
-        println!("{}", if ended { format!("ended session {id}") } else { format!("session {id} had ended already") });
+        if !store.end_session(id).await? {
+            return Err(Failure::Other(format!("there is no session {id} in realm {}", config.realm)));
+        }
+        say(format_args!("ended session {id}"))?;
     } else if let Some(text) = &arguments.subject {
         let subject = Subject::parse(text).ok_or_else(|| Failure::Other(format!("{text:?} cannot be a subject")))?;
+        let living = store.sessions_of(&subject).await?.len();
         store.end_subject(&subject).await?;
-        println!("ended every session of {subject}");
+        let hint = if living == 0 { ": nobody is logged in under that subject" } else { "" };
+        say(format_args!("ended {living} sessions of {subject}{hint}"))?;
     } else {
         store.end_realm().await?;
-        println!("ended every session of realm {}", config.realm);
+        say(format_args!("ended every session of realm {}", config.realm))?;
     }
     Ok(ExitCode::SUCCESS)
 }

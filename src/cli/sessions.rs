@@ -8,7 +8,7 @@ use crate::clock::rfc3339;
 use crate::config::checked::Config;
 use crate::domain::session::{Origin, Subject};
 
-use super::{Failure, joined_store};
+use super::{Failure, joined_store, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -23,18 +23,18 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, Command::List { subject }: Command) -> Result<ExitCode, Failure> {
     let parsed = Subject::parse(&subject).ok_or_else(|| Failure::Other(format!("{subject:?} cannot be a subject")))?;
     let sessions = joined_store(config).await?.sessions_of(&parsed).await?;
-    println!("{:<32} {:<20} {:<20} {:<20} FROM", "SESSION", "LOGIN", "LAST REFRESH", "ENDS");
+    say(format_args!("{:<32} {:<20} {:<20} {:<20} FROM", "SESSION", "LOGIN", "LAST REFRESH", "ENDS"))?;
     for session in &sessions {
-        println!(
+        say(format_args!(
             "{:<32} {:<20} {:<20} {:<20} {}",
             session.id,
             rfc3339(session.created),
             rfc3339(session.rotated),
             rfc3339(session.idle_end.min(session.absolute_end)),
             place(&session.last_from)
-        );
+        ))?;
     }
-    println!("{} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
+    say(format_args!("{} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" }))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,7 @@ use crate::domain::refresh_token::{PREFIX, Ratchet};
 use crate::domain::rotation::SessionState;
 use crate::store::Store;
 
-use super::{Failure, input, joined_store};
+use super::{Failure, input, joined_store, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -38,20 +38,23 @@ pub(super) async fn run(config: &Config, Command::Inspect: Command) -> Result<Ex
 }
 
 async fn inspect_refresh_token(token: &str, ratchet: &Ratchet, store: &dyn Store) -> Result<ExitCode, Failure> {
-    println!("a refresh token");
+    say(format_args!("a refresh token"))?;
     let opened = match ratchet.open(token) {
         Ok(opened) => opened,
-        Err(fault) => return Ok(refused(&fault.to_string())),
+        Err(fault) => return refused(&fault.to_string()),
     };
-    println!("  session     {}", opened.session());
-    println!("  generation  {}", opened.generation());
+    say(format_args!("  session     {}", opened.session()))?;
+    say(format_args!("  generation  {}", opened.generation()))?;
     let state = store.session(opened.session()).await?;
-    Ok(match state {
-        Some(state) if is_over(&state) => refused("its session has ended"),
-        None => refused("its session has ended"),
-        Some(state) if state.session.hash == opened.hash() => accepted("the live one of its session"),
-        Some(state) => refused(&format!("its session is at generation {}", state.session.generation)),
-    })
+    match state {
+        Some(state) if !is_over(&state) && state.session.hash == opened.hash() => {
+            accepted("the live one of its session")
+        }
+        Some(state) if !is_over(&state) => {
+            refused(&format!("its session is at generation {}", state.session.generation))
+        }
+        _ => refused("its session has ended"),
+    }
 }
 
 async fn inspect_access_token(
@@ -60,22 +63,22 @@ async fn inspect_access_token(
     opened: &Opened,
     store: &dyn Store,
 ) -> Result<ExitCode, Failure> {
-    println!("an access token, or meant to be one");
+    say(format_args!("an access token, or meant to be one"))?;
     // Shown as they stand there, believed or not; the third part, the signature, is never shown.
     for (name, part) in ["header", "claims"].iter().zip(token.split('.')) {
         let read = URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        println!("  {name}  {}", read.map_or_else(|| "not readable".to_owned(), |value| value.to_string()));
+        say(format_args!("  {name}  {}", read.map_or_else(|| "not readable".to_owned(), |value| value.to_string())))?;
     }
     let rules = config.access_token.rules();
     let identity = match access_token::verify(token, opened.keyring.verifying(), &rules, SystemClock.now()) {
         Ok(identity) => identity,
-        Err(fault) => return Ok(refused(&fault.to_string())),
+        Err(fault) => return refused(&fault.to_string()),
     };
-    println!("  until   {}", rfc3339(identity.expires));
-    Ok(match store.session(identity.session).await? {
+    say(format_args!("  until   {}", rfc3339(identity.expires)))?;
+    match store.session(identity.session).await? {
         Some(state) if !is_void(&identity, &state) => accepted("its session lives"),
         _ => refused("its session has ended"),
-    })
+    }
 }
 
 fn is_over(state: &SessionState) -> bool {
@@ -86,12 +89,10 @@ fn is_void(identity: &Identity, state: &SessionState) -> bool {
     identity.epochs.is_void_under(state.current) || state.session.has_expired(state.now)
 }
 
-fn accepted(why: &str) -> ExitCode {
-    println!("accepted: {why}");
-    ExitCode::SUCCESS
+fn accepted(why: &str) -> Result<ExitCode, Failure> {
+    say(format_args!("accepted: {why}")).map(|()| ExitCode::SUCCESS)
 }
 
-fn refused(why: &str) -> ExitCode {
-    println!("refused: {why}");
-    ExitCode::FAILURE
+fn refused(why: &str) -> Result<ExitCode, Failure> {
+    say(format_args!("refused: {why}")).map(|()| ExitCode::FAILURE)
 }

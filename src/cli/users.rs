@@ -12,7 +12,7 @@ use crate::domain::access_token::REGISTERED;
 use crate::domain::session::Subject;
 use crate::domain::user::{PasswordHash, User, UserName};
 
-use super::{Failure, UserArgument, input, joined_store};
+use super::{Failure, UserArgument, input, joined_store, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
                     user.name, user.subject
                 )));
             }
-            println!("added {}", user.name);
+            say(format_args!("added {}", user.name))?;
         }
         Command::Passwd(user) => {
             let name = name(&user)?;
@@ -72,7 +72,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             }
             let hash = new_hash(config, &name).await?;
             store.set_password(&name, &hash).await?.ok_or_else(|| nobody(&name))?;
-            println!("set a new password for {name}; all sessions ended");
+            say(format_args!("set a new password for {name}; all sessions ended"))?;
         }
         Command::Disable(user) => set_disabled(config, &user, true).await?,
         Command::Enable(user) => set_disabled(config, &user, false).await?,
@@ -81,13 +81,14 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             if !joined_store(config).await?.remove_user(&name).await? {
                 return Err(nobody(&name));
             }
-            println!("removed {name}; all sessions ended");
+            say(format_args!("removed {name}; all sessions ended"))?;
         }
         Command::List => {
-            println!("{:<24} {:<24} {:<9} CLAIMS", "NAME", "SUBJECT", "STATE");
-            for user in joined_store(config).await?.users().await? {
+            let users = joined_store(config).await?.users().await?;
+            say(format_args!("{:<24} {:<24} {:<9} CLAIMS", "NAME", "SUBJECT", "STATE"))?;
+            for user in users {
                 let state = if user.disabled { "disabled" } else { "enabled" };
-                println!("{:<24} {:<24} {state:<9} {}", user.name, user.subject, Value::Object(user.claims));
+                say(format_args!("{:<24} {:<24} {state:<9} {}", user.name, user.subject, Value::Object(user.claims)))?;
             }
         }
     }
@@ -99,7 +100,10 @@ async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> R
     if !joined_store(config).await?.set_disabled(&name, disabled).await? {
         return Err(nobody(&name));
     }
-    println!("{}", if disabled { format!("disabled {name}; all sessions ended") } else { format!("enabled {name}") });
+    say(format_args!(
+        "{}",
+        if disabled { format!("disabled {name}; all sessions ended") } else { format!("enabled {name}") }
+    ))?;
     Ok(())
 }
 

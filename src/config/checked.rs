@@ -226,7 +226,8 @@ impl std::fmt::Display for StoreLocation {
             Self::Postgres { url, .. } => {
                 let place = url::Url::parse(url).ok();
                 let host = place.as_ref().and_then(|url| url.host_str()).unwrap_or("?");
-                write!(f, "postgres://{host}{}", place.as_ref().map_or("", url::Url::path))
+                let port = place.as_ref().and_then(url::Url::port).map(|port| format!(":{port}")).unwrap_or_default();
+                write!(f, "postgres://{host}{port}{}", place.as_ref().map_or("", url::Url::path))
             }
         }
     }

@@ -94,7 +94,7 @@ async fn connection(mut stream: Stream, shared: &Shared) {
             biased;
             served = shared.proxy.process_new_http(session, &shared.never) => served,
             identity = tunnel.revoked(&shared.authority) => {
-                tracing::info!(target: "sidegate::event", event = "stream_cut", subject = %identity.subject,
+                tracing::info!(target: "sidegate::event", event = "stream_cut", subject = identity.subject.as_str(),
                     session = %identity.session);
                 return;
             }

@@ -2,12 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::config::checked::{Limits, Upstream};
+
+use super::web_socket::ConnectForWebSocket;
+
+/// What a request asks for, as far as its connection to the upstream is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ordinary,
+    /// Its answer may be silent for long.
+    EventStream,
+    /// As an event stream, both ways.
+    WebSocket,
+}
 
 /// Every upstream by name, with the timeouts of a connection to it.
 #[derive(Debug)]
@@ -29,11 +42,11 @@ impl Upstreams {
         self.by_name.get(name)
     }
 
-    /// A peer with every timeout set. `long_lived`: the answer may be silent for long (WebSocket, event stream).
+    /// A peer with every timeout set.
     ///
     /// # Errors
     /// If the name is unknown or its host has no address.
-    pub async fn peer(&self, name: &str, long_lived: bool) -> Result<HttpPeer> {
+    pub async fn peer(&self, name: &str, kind: Kind) -> Result<HttpPeer> {
         let upstream = self
             .get(name)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a route names an upstream that does not exist"))?;
@@ -41,9 +54,18 @@ impl Upstreams {
         let mut peer = HttpPeer::new(address, false, String::new());
         peer.options.connection_timeout = Some(upstream.connect_timeout);
         peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-        peer.options.read_timeout = Some(if long_lived { self.stream_idle } else { upstream.response_timeout });
+        peer.options.read_timeout = Some(match kind {
+            Kind::Ordinary => upstream.response_timeout,
+            Kind::EventStream | Kind::WebSocket => self.stream_idle,
+        });
         peer.options.write_timeout = Some(self.write_timeout);
         peer.options.idle_timeout = Some(upstream.keep_alive);
+        if kind == Kind::WebSocket {
+            // A group of its own, of connections that are used once: the ordinary ones know nothing of holding back.
+            peer.group_key = 1;
+            peer.options.idle_timeout = Some(Duration::ZERO);
+            peer.options.custom_l4 = Some(Arc::new(ConnectForWebSocket { connect_timeout: upstream.connect_timeout }));
+        }
         Ok(peer)
     }
 }

@@ -91,6 +91,56 @@ async fn an_open_web_socket_ends_with_its_session_and_not_with_a_refresh() {
     assert!(!matches!(ended, Some(Ok(Message::Text(_)))), "{ended:?}");
 }
 
+/// An upstream on the same machine answers 101 before the end of the request's empty body was dealt with: chance must not
+/// decide whether the tunnel lives.
+#[tokio::test]
+async fn every_web_socket_lives_however_fast_the_upstream_answers() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let access = logged_in(gate).await.access;
+    let some = async |number: usize| {
+        for _ in 0..30 {
+            let mut opening = format!("ws://{gate}/ws").into_client_request().unwrap();
+            opening.headers_mut().insert("Authorization", format!("Bearer {access}").parse().unwrap());
+            let stream = tokio::net::TcpStream::connect(gate).await.unwrap();
+            let (mut socket, _) = tokio_tungstenite::client_async(opening, stream).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            socket.send(Message::text(number.to_string())).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(number.to_string()));
+        }
+    };
+    futures_util::future::join_all((0..8).map(some)).await;
+}
+
+/// What ends a tunnel is the end of the connection, never an answer written into it.
+#[tokio::test]
+async fn a_tunnel_that_fails_gets_no_answer_written_into_it() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let mut config = deployment.config();
+    config.limits.stream_idle = Duration::from_millis(300);
+    let running =
+        sidegate::boot::start(&config, std::sync::Arc::new(sidegate::clock::SystemClock), sidegate::clock::Entropy);
+    let running = running.await.unwrap();
+    let gate = running.listen[0];
+    let access = logged_in(gate).await.access;
+    let opening = request("GET", "/ws")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .bearer(&access);
+    let mut stream = tokio::net::TcpStream::connect(gate).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &opening.bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut read);
+    // Closed or reset: both end it.
+    let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the silent tunnel ends");
+    let text = String::from_utf8_lossy(&read);
+    assert!(text.starts_with("HTTP/1.1 101"), "{text}");
+    assert!(text.ends_with("\r\n\r\n"), "{text}");
+}
+
 /// TOK-11: two applications of a realm with clients of their own cannot use or harm each other's sessions.
 #[tokio::test]
 async fn another_client_gets_nothing_and_ends_nothing() {

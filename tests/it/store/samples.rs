@@ -100,7 +100,9 @@ pub fn user(n: &str) -> User {
 
 /// A session that lived, and was ended.
 pub async fn ended(store: &dyn Store, n: u32) {
-    stored(store, &new_session(n, &format!("owner of {n}"))).await;
+    let session = new_session(n, &format!("owner of {n}"));
+    let epochs = store.epochs(&session.subject).await.unwrap();
+    stored(store, &NewSession { epochs, ..session }).await;
     assert!(store.end_session(session_id(n)).await.unwrap());
 }
 
