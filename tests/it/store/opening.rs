@@ -49,7 +49,7 @@ async fn an_error_names_the_place_in_one_line_and_no_secret() {
     let opened: Result<_, OpenError> = store::open(&configured, "default", Arc::new(SystemClock)).await;
     let Err(error) = opened else { panic!("nobody listens there") };
     let text = error.to_string();
-    assert!(text.starts_with("postgres://127.0.0.1/orders: the store is not available: "), "{text}");
+    assert!(text.starts_with("postgres://127.0.0.1:1/orders: the store is not available: "), "{text}");
     assert!(has_one_line(&error) && !text.contains(PASSWORD), "{text}");
     assert!(!format!("{error:?}").contains(PASSWORD));
 }
