@@ -53,6 +53,20 @@ pub(super) trait Columns {
     }
 }
 
+/// What an error means that the database itself did not send.
+pub(super) fn driver_error(error: &sqlx::Error, no_connection: &str) -> StoreError {
+    use sqlx::Error;
+    match error {
+        Error::ColumnDecode { .. }
+        | Error::ColumnNotFound(_)
+        | Error::ColumnIndexOutOfBounds { .. }
+        | Error::Decode(_)
+        | Error::TypeNotFound { .. } => StoreError::Corrupt(error.to_string()),
+        Error::PoolTimedOut => StoreError::Unavailable(no_connection.into()),
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
 /// The columns of [`session`], for a statement.
 macro_rules! session_columns {
     () => {

@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Pg
 use url::{Host, Url};
 
 use super::super::StoreError;
+use super::super::rows::driver_error;
 use crate::domain::time::millis;
 
 /// What the URL says, made strict: a server that is not on this machine must prove who it is, unless the URL itself
@@ -223,9 +224,8 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
 
 /// What an error of the driver means to the caller. The driver's texts name hosts and users, never a password.
 pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
-    use sqlx::Error;
     match error {
-        Error::Database(cause) => {
+        sqlx::Error::Database(cause) => {
             let state = sql_state(error).unwrap_or_default();
             let text = format!("{} ({state})", cause.message());
             match state.as_str() {
@@ -238,13 +238,7 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
                 _ => StoreError::Unavailable(text),
             }
         }
-        Error::ColumnDecode { .. }
-        | Error::ColumnNotFound(_)
-        | Error::ColumnIndexOutOfBounds { .. }
-        | Error::Decode(_)
-        | Error::TypeNotFound { .. } => StoreError::Corrupt(error.to_string()),
-        Error::PoolTimedOut => StoreError::Unavailable("no connection to postgres in time".into()),
-        _ => StoreError::Unavailable(error.to_string()),
+        _ => driver_error(error, "no connection to postgres in time"),
     }
 }
 

@@ -18,6 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::super::StoreError;
+use super::super::rows::driver_error;
 
 /// Why a call failed, before it is translated.
 #[derive(Debug)]
@@ -166,9 +167,8 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 
 /// What an error of the driver means to the caller.
 pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
-    use sqlx::Error;
     match error {
-        Error::Database(cause) => {
+        sqlx::Error::Database(cause) => {
             let text = cause.message().to_owned();
             match primary_code(error) {
                 Some(1) if text.starts_with("no such") => {
@@ -183,13 +183,7 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
                 _ => StoreError::Unavailable(text),
             }
         }
-        Error::ColumnDecode { .. }
-        | Error::ColumnNotFound(_)
-        | Error::ColumnIndexOutOfBounds { .. }
-        | Error::Decode(_)
-        | Error::TypeNotFound { .. } => StoreError::Corrupt(error.to_string()),
-        Error::PoolTimedOut => StoreError::Unavailable("no turn in time".into()),
-        _ => StoreError::Unavailable(error.to_string()),
+        _ => driver_error(error, "no turn in time"),
     }
 }
 
