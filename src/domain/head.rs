@@ -161,6 +161,22 @@ pub fn check(head: &[u8]) -> Result<(), HeadFault> {
     Ok(())
 }
 
+/// The length of the body that follows a head which [`check`] has passed; `None` if it is chunked and only its end tells.
+#[must_use]
+pub fn body_length(head: &[u8]) -> Option<u64> {
+    let fields = split_lines(head).skip(1).filter_map(|line| header_line(line).ok());
+    let mut length = 0;
+    for (name, value) in fields {
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            return None;
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            length = std::str::from_utf8(value).ok()?.parse().ok()?;
+        }
+    }
+    Some(length)
+}
+
 fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
@@ -327,6 +343,17 @@ mod tests {
         assert_eq!(find_end(&[b'a'; 42], 0, LIMITS), Err(HeadFault::LongTarget));
         let long = [b"GET / HTTP/1.1\r\n", &[b'a'; 130][..]].concat();
         assert_eq!(find_end(&long, 0, LIMITS), Err(HeadFault::LongHeaders));
+    }
+
+    #[test]
+    fn the_body_is_as_long_as_the_head_says() {
+        for (head, length) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Some(0)),
+            ("POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 12\r\n\r\n", Some(12)),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", None),
+        ] {
+            assert_eq!(body_length(head.as_bytes()), length, "{head:?}");
+        }
     }
 
     #[test]

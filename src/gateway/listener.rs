@@ -78,16 +78,18 @@ pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
 
 async fn connection(mut stream: Stream, shared: &Shared) {
     for served in 0..shared.limits.requests_per_connection {
-        let head = match read_head(&mut stream, shared, served == 0).await {
+        let Head { bytes, has_more } = match read_head(&mut stream, shared, served == 0).await {
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(refused) => return close_with(stream, refused, shared).await,
         };
         let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive_reuses_remaining(Some(shared.limits.requests_per_connection - served - 1));
+        // What came too early is not served: pipelining is optional (RFC 9112 §9.3.2), and the answer says that it closes.
+        let left = if has_more { 0 } else { shared.limits.requests_per_connection - served - 1 };
+        session.set_keepalive_reuses_remaining(Some(left));
         let tunnel = Tunnel::default();
         if let ServerSession::H1(session) = &mut session {
-            session.set_pipelined_prefix(head);
+            session.set_pipelined_prefix(bytes);
             session.set_connection_user_context(Some(Box::new(tunnel.clone())));
         }
         let served = tokio::select! {
@@ -104,6 +106,13 @@ async fn connection(mut stream: Stream, shared: &Shared) {
             None => return,
         }
     }
+}
+
+/// What was read of a request: its head, and perhaps some of its body.
+struct Head {
+    bytes: BytesMut,
+    /// Whether bytes of another request came with it.
+    has_more: bool,
 }
 
 /// Returns when the process stops, or is gone.
@@ -126,7 +135,7 @@ impl From<HeadFault> for HeadRefusal {
 
 /// Reads up to the end of a head, and whatever came with it. `None`: the client closed, was idle for too long, or the
 /// process is stopping; nothing is owed an answer then.
-async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<Option<BytesMut>, HeadRefusal> {
+async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<Option<Head>, HeadRefusal> {
     let limits = HeadLimits { request_line: shared.limits.request_line, headers: shared.limits.headers };
     let mut buffer = BytesMut::with_capacity(2048);
     let mut phase = shared.phase.clone();
@@ -145,7 +154,9 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
         loop {
             if let Some(end) = head::find_end(&buffer, seen, limits)? {
                 head::check(&buffer[..end])?;
-                return Ok::<_, HeadFault>(Some(()));
+                let rest = (buffer.len() - end) as u64;
+                let has_more = rest > 0 && head::body_length(&buffer[..end]).is_some_and(|length| rest > length);
+                return Ok::<_, HeadFault>(Some(has_more));
             }
             seen = buffer.len();
             if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
@@ -157,7 +168,7 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
         let answer = answer::problem(408, "the request did not arrive in time");
         return Err(HeadRefusal { answer, reason: "head_slow" });
     };
-    Ok(read?.map(|()| buffer))
+    Ok(read?.map(|has_more| Head { bytes: buffer, has_more }))
 }
 
 /// Answers and closes, leaving the client a moment to read before what it still sends resets the connection.
