@@ -48,6 +48,9 @@ pub trait Store: Send + Sync + 'static {
     /// concurrent callers one is told `true`.
     async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError>;
 
+    /// Puts the same key, sealed anew, in the place of `old`, if that still stands there as it is. Says whether it did.
+    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError>;
+
     /// The counters in force for a subject.
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
 

@@ -83,17 +83,22 @@ impl Keyring {
             None => jose::generate_pair(algorithm).ok_or(KeyringError::Generate)?,
         };
         let verifying = verifying_key(algorithm, &private).ok_or(KeyringError::Generate)?;
-        let kid = verifying.id.to_string();
-        let nonce = entropy.bytes::<NONCE_LEN>();
-        let mut sealed = private.to_vec();
-        sealing_key(secret)
-            .and_then(|key| {
-                let aad = associated_data(realm, algorithm, &kid);
-                key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()
-            })
-            .ok_or(KeyringError::Generate)?;
-        let sealed = [&nonce[..], &sealed].concat();
-        Ok(SealedKey { kid, algorithm, secret: secret.fingerprint(), sealed })
+        seal(realm, algorithm, &verifying.id.to_string(), &private, secret, entropy)
+    }
+
+    /// The same key, sealed under another secret.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if none of `secrets` opens it.
+    pub fn reseal(
+        realm: &str,
+        key: &SealedKey,
+        secrets: &[OperatorSecret],
+        under: &OperatorSecret,
+        entropy: Entropy,
+    ) -> Result<SealedKey, KeyringError> {
+        let private = open_sealed(realm, key, secrets)?;
+        seal(realm, key.algorithm, &key.kid, &private, under, entropy)
     }
 
     #[must_use]
@@ -127,11 +132,27 @@ impl fmt::Debug for Keyring {
     }
 }
 
-fn unseal(
+fn seal(
     realm: &str,
-    key: &SealedKey,
-    secrets: &[OperatorSecret],
-) -> Result<(VerifyingKey, EncodingKey), KeyringError> {
+    algorithm: Algorithm,
+    kid: &str,
+    private: &[u8],
+    secret: &OperatorSecret,
+    entropy: Entropy,
+) -> Result<SealedKey, KeyringError> {
+    let nonce = entropy.bytes::<NONCE_LEN>();
+    let mut sealed = private.to_vec();
+    sealing_key(secret)
+        .and_then(|key| {
+            let aad = associated_data(realm, algorithm, kid);
+            key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()
+        })
+        .ok_or(KeyringError::Generate)?;
+    let sealed = [&nonce[..], &sealed].concat();
+    Ok(SealedKey { kid: kid.to_owned(), algorithm, secret: secret.fingerprint(), sealed })
+}
+
+fn open_sealed(realm: &str, key: &SealedKey, secrets: &[OperatorSecret]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let secret = secrets
         .iter()
         .find(|secret| secret.fingerprint() == key.secret)
@@ -140,16 +161,28 @@ fn unseal(
     let (nonce, sealed) = key.sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
     let mut buffer = Zeroizing::new(sealed.to_vec());
     let aad = associated_data(realm, key.algorithm, &key.kid);
-    let private = sealing_key(secret)
+    let length = sealing_key(secret)
         .and_then(|opening| opening.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut buffer).ok())
+        .map(|private| private.len())
         .ok_or_else(damaged)?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+fn unseal(
+    realm: &str,
+    key: &SealedKey,
+    secrets: &[OperatorSecret],
+) -> Result<(VerifyingKey, EncodingKey), KeyringError> {
+    let private = open_sealed(realm, key, secrets)?;
     let encoding = match key.algorithm {
-        Algorithm::Es256 | Algorithm::Es384 => EncodingKey::from_ec_der(private),
-        Algorithm::EdDsa => EncodingKey::from_ed_der(private),
-        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => EncodingKey::from_secret(private),
+        Algorithm::Es256 | Algorithm::Es384 => EncodingKey::from_ec_der(&private),
+        Algorithm::EdDsa => EncodingKey::from_ed_der(&private),
+        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => EncodingKey::from_secret(&private),
     };
-    let verifying = verifying_key(key.algorithm, private);
-    let verifying = verifying.filter(|verifying| verifying.id.as_str() == key.kid).ok_or_else(damaged)?;
+    let verifying = verifying_key(key.algorithm, &private);
+    let verifying = verifying.filter(|verifying| verifying.id.as_str() == key.kid);
+    let verifying = verifying.ok_or_else(|| KeyringError::Damaged(key.kid.clone()))?;
     Ok((verifying, encoding))
 }
 
@@ -207,6 +240,17 @@ mod tests {
         assert_eq!(open("r", flipped), damaged);
         assert_eq!(open("r", SealedKey { sealed: vec![1; 5], ..sealed.clone() }), damaged);
         assert_eq!(open("r", sealed), Ok(()));
+    }
+
+    #[test]
+    fn a_resealed_key_is_the_same_and_needs_the_old_secret_no_more() {
+        jose::install();
+        let old = Keyring::generate("r", Algorithm::Es256, &secret(1), Entropy).unwrap();
+        let new = Keyring::reseal("r", &old, &[secret(2), secret(1)], &secret(2), Entropy).unwrap();
+        assert_eq!((&new.kid, new.secret), (&old.kid, secret(2).fingerprint()));
+        assert_ne!(new.sealed, old.sealed);
+        assert!(Keyring::open("r", Algorithm::Es256, &[new], &[secret(2)]).is_ok());
+        assert!(Keyring::reseal("r", &old, &[secret(2)], &secret(2), Entropy).is_err());
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
     Ok(Opened { keyring, ratchet: Ratchet::new(&config.realm, signing, verifying), known_secrets: known })
 }
 
-/// `sidegate migrate`: the schema, the realm's first secret and its first signing key. Each once, whoever else tries.
+/// `sidegate migrate`: the schema, the realm's first secret and its first signing key, each once, whoever else tries; and
+/// every signing key sealed under the secret that signs now.
 ///
 /// # Errors
 /// [`BootError`].
@@ -72,6 +73,12 @@ async fn found(
     if keys.iter().all(|key| key.algorithm != config.key.algorithm) {
         let key = Keyring::generate(&config.realm, config.key.algorithm, first, entropy)?;
         store.add_first_signing_key(&key).await?;
+    }
+    // From here on the older secrets are needed for what clients still hold, and for nothing in the store.
+    for old in store.signing_keys().await?.iter().filter(|key| key.secret != first.fingerprint()) {
+        let new = Keyring::reseal(&config.realm, old, secrets, first, entropy)?;
+        store.add_secret(first.fingerprint(), false).await?;
+        store.reseal_signing_key(old, &new).await?;
     }
     // What is founded must open: a start would fail otherwise.
     Keyring::open(&config.realm, config.key.algorithm, &store.signing_keys().await?, secrets)?;

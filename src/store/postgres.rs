@@ -130,6 +130,21 @@ impl Store for PostgresStore {
         Ok(!rows.is_empty())
     }
 
+    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::RESEAL_SIGNING_KEY)
+                    .bind(&self.realm)
+                    .bind(&old.kid)
+                    .bind(&old.sealed)
+                    .bind(&new.secret.as_bytes()[..])
+                    .bind(&new.sealed)
+            })
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
         let rows =
             self.connections.rows(|| sqlx::query(statements::EPOCHS).bind(&self.realm).bind(subject.as_str())).await?;

@@ -191,6 +191,23 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
+        self.connections
+            .within(async {
+                let mut writer = self.connections.writer().await?;
+                let rows = sqlx::query(statements::RESEAL_SIGNING_KEY)
+                    .bind(&self.realm)
+                    .bind(&old.kid)
+                    .bind(&old.sealed)
+                    .bind(&new.secret.as_bytes()[..])
+                    .bind(&new.sealed)
+                    .fetch_all(&mut *writer)
+                    .await?;
+                Ok(!rows.is_empty())
+            })
+            .await
+    }
+
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
         self.connections
             .within(async {

@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use sidegate::boot;
+use sidegate::clock::{Entropy, SystemClock};
+
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh};
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::net::free_address;
@@ -160,6 +163,40 @@ async fn sessions_are_listed_and_ended_one_by_one_by_subject_and_all_at_once() {
     until_refused(gate, &bob.access).await;
     assert_eq!(oauth_error(&refresh(gate, &bob.refresh, None).await, 400), "invalid_grant");
     assert_eq!(call(gate, "/", &logged_in(gate).await.access).await.status, 200);
+}
+
+/// As `key.secret_files` says: both files, the new one first, then only the new one. Sessions live through it.
+#[tokio::test]
+async fn an_operator_secret_is_changed_without_losing_a_session() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, "").await;
+        let with = |files: &[&str]| {
+            let mut config = deployment.config();
+            config.key.secret_files = files.iter().map(|file| deployment.home.path(file)).collect();
+            config
+        };
+        deployment.home.write("new-secret", "0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c82f1d7a9c5be8403\n");
+        let start = |config| {
+            Box::pin(async move {
+                let started = boot::start(&config, std::sync::Arc::new(SystemClock), Entropy).await;
+                started.unwrap_or_else(|error| panic!("{error}"))
+            })
+        };
+        let before = start(with(&["secret"])).await;
+        let pair = logged_in(before.listen[0]).await;
+        assert!(before.stop().await);
+
+        let both = with(&["new-secret", "secret"]);
+        boot::realm::migrate(&both, std::sync::Arc::new(SystemClock), Entropy).await.unwrap();
+        let during = start(both).await;
+        assert_eq!(call(during.listen[0], "/", &pair.access).await.status, 200);
+        let pair = Pair::read(&refresh(during.listen[0], &pair.refresh, None).await);
+        assert!(during.stop().await);
+
+        let after = start(with(&["new-secret"])).await;
+        assert_eq!(call(after.listen[0], "/", &pair.access).await.status, 200);
+        Pair::read(&refresh(after.listen[0], &pair.refresh, None).await);
+    }
 }
 
 /// A command that made an empty store would report success and change nothing.

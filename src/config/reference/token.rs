@@ -75,8 +75,8 @@ pub(super) const KEY: Section = Section {
             Kind::List("a path"),
             r#"["data/secret"]"#,
             "Files with at least 32 random bytes each. The first one signs, the others only verify: to change the \
-             secret put a new file first and keep the old one, for the signing keys that were made with it stay \
-             sealed under it. With SQLite a missing first file is made at the first start.",
+             secret give every instance both files, the new one last; then put it first and run `sidegate migrate`; \
+             take the old one away after `session.max_ttl`. With SQLite a missing first file is made at the first start.",
         ),
     ],
 };

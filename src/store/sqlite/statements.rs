@@ -39,6 +39,10 @@ pub(super) const ADD_FIRST_SIGNING_KEY: &str = "
     ON CONFLICT DO NOTHING
     RETURNING kid";
 
+/// `?2` kid, `?3` sealed as it was, `?4` secret, `?5` sealed anew.
+pub(super) const RESEAL_SIGNING_KEY: &str =
+    "UPDATE signing_key SET secret = ?4, sealed = ?5 WHERE realm = ?1 AND kid = ?2 AND sealed = ?3 RETURNING kid";
+
 /// `?2` subject.
 pub(super) const EPOCHS: &str =
     concat!("SELECT ", realm_epoch!(), " AS realm_epoch, ", subject_epoch!("?2"), " AS subject_epoch");

@@ -151,6 +151,10 @@ impl Store for Tap {
         self.inner.add_first_signing_key(key).await
     }
 
+    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
+        self.inner.reseal_signing_key(old, new).await
+    }
+
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
         self.inner.epochs(subject).await
     }

@@ -17,6 +17,7 @@ macro_rules! store_contract {
                 only_the_first_of_many_concurrent_secrets_is_kept,
                 signing_keys_are_kept_in_the_order_they_came,
                 one_of_many_concurrent_signing_keys_is_added,
+                a_signing_key_is_resealed_in_its_place_and_only_if_it_is_the_one,
                 realms_know_nothing_of_each_other,
                 everything_is_still_there_after_reopening,
             ]);

@@ -111,6 +111,12 @@ impl Store for Model {
         Ok(!taken)
     }
 
+    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let key = rows.keys.iter_mut().find(|key| key.kid == old.kid && key.sealed == old.sealed);
+        Ok(key.map(|key| *key = SealedKey { secret: new.secret, sealed: new.sealed.clone(), ..key.clone() }).is_some())
+    }
+
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
         Ok(self.rows().epochs(subject))
     }

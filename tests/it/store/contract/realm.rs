@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::revocation::ALLOWANCE;
 use sidegate::domain::session::Epochs;
-use sidegate::store::{Created, Store};
+use sidegate::store::{Created, SealedKey, Store};
 
 use super::super::bench::Bench;
 use super::super::samples::{
@@ -72,6 +72,21 @@ pub async fn one_of_many_concurrent_signing_keys_is_added(bench: &Bench) {
     let winners: Vec<_> = keys.iter().zip(added).filter_map(|(key, added)| added.unwrap().then_some(key)).collect();
     assert_eq!(winners.len(), 1);
     assert_eq!(bench.store.signing_keys().await.unwrap(), [winners[0].clone()]);
+}
+
+pub async fn a_signing_key_is_resealed_in_its_place_and_only_if_it_is_the_one(bench: &Bench) {
+    let store = &bench.store;
+    let (first, second) = (sealed_key("z", Algorithm::Es256), sealed_key("a", Algorithm::Hs256));
+    for key in [&first, &second] {
+        assert!(store.add_first_signing_key(key).await.unwrap());
+    }
+    let anew = SealedKey { secret: fingerprint(9), sealed: vec![9; 40], ..first.clone() };
+    let stale = SealedKey { sealed: vec![1], ..first.clone() };
+    assert!(!store.reseal_signing_key(&stale, &anew).await.unwrap());
+    assert_eq!(store.signing_keys().await.unwrap(), [first.clone(), second.clone()]);
+    assert!(store.reseal_signing_key(&first, &anew).await.unwrap());
+    assert!(!store.reseal_signing_key(&first, &anew).await.unwrap());
+    assert_eq!(store.signing_keys().await.unwrap(), [anew, second]);
 }
 
 pub async fn realms_know_nothing_of_each_other(bench: &Bench) {
