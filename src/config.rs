@@ -28,7 +28,7 @@ use document::Document;
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = std::fs::read(path).map_err(|error| {
-        let hint = "name a configuration file; the one in the source's root works as it is";
+        let hint = "name a configuration file with --config, or make one with `sidegate init`";
         Problems::of_file(&name, value::file_fault(&error), hint)
     })?;
     let text = String::from_utf8(text).map_err(|error| {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::authority::passwords::Passwords;
-use crate::boot;
+use crate::boot::{self, BootError};
 use crate::cli::{Failure, Signals, open_store, serve_until_signal, start_logging, system_clock};
 use crate::clock::Entropy;
 use crate::config::checked::{Config, Login};
@@ -39,9 +39,7 @@ async fn bind_sample_api(config: &Config) -> Result<tokio::net::TcpListener, Fai
     let place = (upstream.host.as_str(), upstream.port);
     tokio::net::TcpListener::bind(place).await.map_err(|error| {
         let (host, port) = place;
-        Failure::Other(format!(
-            "the sample API cannot listen on {host}:{port}: {error}\n  hint: see upstream.default.url"
-        ))
+        Failure::from(BootError::SampleApi { place: format!("{host}:{port}"), kind: error.kind() })
     })
 }
 

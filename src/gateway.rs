@@ -181,12 +181,10 @@ impl ProxyHttp for Gateway {
         match admission {
             Admission::Forward(permit) => {
                 context.decision = "permit";
-                if let Some(identity) = permit.identity()
-                    && kind(session.req_header()) != Kind::Ordinary
-                {
-                    context.tunnel.open(identity);
-                }
                 context.permit = Some(permit);
+                if kind(session.req_header()) != Kind::Ordinary {
+                    context.open_tunnel(&session.req_header().method);
+                }
                 Ok(false)
             }
             Admission::Refuse(refused) => {
@@ -234,6 +232,9 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
+        if response.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream) {
+            context.open_tunnel(&session.req_header().method);
+        }
         context.upstream_millis = u64::try_from(context.started.elapsed().as_millis()).ok();
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.as_downstream().is_upgrade_req() {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches unasked").into_up());
@@ -322,6 +323,10 @@ fn kind(request: &RequestHeader) -> Kind {
     } else {
         Kind::Ordinary
     }
+}
+
+fn is_event_stream(media_type: &HeaderValue) -> bool {
+    media_type.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 fn no_permit() -> Box<Error> {

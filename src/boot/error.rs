@@ -16,6 +16,8 @@ use super::secrets::SecretError;
 pub enum BootError {
     #[error("cannot listen on {address}: {}\n  hint: {}", io::Error::from(*.kind), bind_hint(*.kind))]
     Bind { address: SocketAddr, kind: io::ErrorKind },
+    #[error("the sample API cannot listen on {place}: {}\n  hint: is a demo running already? see upstream.default.url", io::Error::from(*.kind))]
+    SampleApi { place: String, kind: io::ErrorKind },
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
@@ -41,7 +43,7 @@ impl BootError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Bind { .. } => 71,
+            Self::Bind { .. } | Self::SampleApi { .. } => 71,
             Self::Store(error) | Self::Open(OpenError { error, .. }) => match error {
                 StoreError::Unavailable(_) => 69,
                 StoreError::Corrupt(_) => 65,

@@ -25,7 +25,7 @@ pub struct Opened {
 /// # Errors
 /// [`BootError`].
 pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Opened, BootError> {
-    let secrets = load_secrets(config, entropy)?;
+    let secrets = load_secrets(config, store, entropy).await?;
     if config.store.migrate == Migrate::Auto {
         found(config, store, &secrets, entropy).await?;
     }
@@ -52,9 +52,9 @@ pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
 /// [`BootError`].
 pub async fn migrate(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Arc<dyn Store>, BootError> {
     jose::install();
-    let secrets = load_secrets(config, entropy)?;
     store::migrate(&config.store.location, config.store.timeout).await?;
     let store = store::open(&config.store, &config.realm, clock).await?;
+    let secrets = load_secrets(config, store.as_ref(), entropy).await?;
     found(config, store.as_ref(), &secrets, entropy).await?;
     Ok(store)
 }
@@ -94,8 +94,10 @@ fn require_common(known: Vec<Fingerprint>, secrets: &[OperatorSecret]) -> Result
     }
 }
 
-/// Only the embedded store makes its own secret: where replicas share a store, each would make another one.
-fn load_secrets(config: &Config, entropy: Entropy) -> Result<Vec<OperatorSecret>, BootError> {
+/// Only the embedded store makes its own secret: where replicas share a store, each would make another one. And only
+/// while it knows none: beside a store that was made with one, a missing file is missing.
+async fn load_secrets(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Vec<OperatorSecret>, BootError> {
     let embedded = matches!(config.store.location, StoreLocation::Sqlite(_));
-    Ok(secrets::load(&config.key.secret_files, embedded, entropy)?)
+    let may_make = embedded && store.join(config.access_token.ttl).await?.secrets.is_empty();
+    Ok(secrets::load(&config.key.secret_files, may_make, entropy)?)
 }

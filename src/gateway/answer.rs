@@ -208,6 +208,12 @@ pub fn logout_error(error: &LogoutError) -> Answer {
     })
 }
 
+/// The answer to a question that the store would have to answer.
+#[must_use]
+pub fn not_now() -> Answer {
+    unavailable("the session store does not answer at the moment")
+}
+
 /// Seconds after which a client may try again what was not possible.
 const RETRY_AFTER: &str = "2";
 

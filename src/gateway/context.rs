@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
 use crate::domain::target::Target;
 
-use super::tunnel::Tunnel;
+use super::tunnel::{LongAnswer, Tunnel};
 
 /// Filled as the request goes; read at its end for the access line.
 #[derive(Debug)]
@@ -39,6 +41,22 @@ impl RequestContext {
             decision: "refuse",
             reason: "",
             upstream_millis: None,
+        }
+    }
+}
+
+impl RequestContext {
+    /// Its answer may go on for long: it is to end with the session, if it is anybody's.
+    pub(super) fn open_tunnel(&self, method: &Method) {
+        let identity = self.permit.as_ref().and_then(Permit::identity);
+        if let (Some(identity), Some(target)) = (identity, &self.target) {
+            self.tunnel.open(LongAnswer {
+                identity: Arc::clone(identity),
+                method: method.clone(),
+                path: target.path().to_owned(),
+                route: self.route.clone(),
+                started: self.started,
+            });
         }
     }
 }

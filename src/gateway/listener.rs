@@ -95,9 +95,21 @@ async fn connection(mut stream: Stream, shared: &Shared) {
         let served = tokio::select! {
             biased;
             served = shared.proxy.process_new_http(session, &shared.never) => served,
-            identity = tunnel.revoked(&shared.authority) => {
-                tracing::info!(target: "sidegate::event", event = "stream_cut", subject = identity.subject.as_str(),
-                    session = %identity.session);
+            cut = tunnel.revoked(&shared.authority) => {
+                // The request was dropped with the connection: its line is written here.
+                shared.metrics.requests.count("cut");
+                shared.metrics.request_seconds.observe(cut.started.elapsed().as_secs_f64());
+                tracing::info!(
+                    target: "sidegate::access",
+                    method = cut.method.as_str(),
+                    path = cut.path,
+                    route = cut.route.as_deref(),
+                    decision = "permit",
+                    reason = "session_ended",
+                    subject = cut.identity.subject.as_str(),
+                    session = %cut.identity.session,
+                    duration_ms = u64::try_from(cut.started.elapsed().as_millis()).ok(),
+                );
                 return;
             }
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
 use crate::config::checked::{Limits, Upstream};
@@ -60,6 +60,10 @@ impl Upstreams {
         });
         peer.options.write_timeout = Some(self.write_timeout);
         peer.options.idle_timeout = Some(upstream.keep_alive);
+        if kind != Kind::WebSocket {
+            // Whatever else asks for an upgrade is an ordinary request; a 101 to it is a failure of the upstream.
+            peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        }
         if kind == Kind::WebSocket {
             // A group of its own, of connections that are used once: the ordinary ones know nothing of holding back.
             peer.group_key = 1;

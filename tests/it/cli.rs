@@ -165,6 +165,19 @@ async fn sessions_are_listed_and_ended_one_by_one_by_subject_and_all_at_once() {
     assert_eq!(call(gate, "/", &logged_in(gate).await.access).await.status, 200);
 }
 
+/// A secret that is gone is not replaced by another one, which could open nothing.
+#[tokio::test]
+async fn a_missing_secret_beside_a_store_is_missing_and_not_made_again() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    std::fs::remove_file(deployment.home.path("secret")).unwrap();
+    for command in ["run", "migrate"] {
+        let finished = deployment.command(&[command]).await;
+        assert_eq!(finished.code, Some(78), "{finished:?}");
+        assert!(finished.stderr.contains("the operator secret secret is missing"), "{finished:?}");
+    }
+    assert!(!deployment.home.path("secret").exists());
+}
+
 /// As `key.secret_files` says: both files, the new one first, then only the new one. Sessions live through it.
 #[tokio::test]
 async fn an_operator_secret_is_changed_without_losing_a_session() {

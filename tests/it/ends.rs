@@ -91,6 +91,40 @@ async fn an_open_web_socket_ends_with_its_session_and_not_with_a_refresh() {
     assert!(!matches!(ended, Some(Ok(Message::Text(_)))), "{ended:?}");
 }
 
+/// SES-4: also an event stream that nobody announced ends with its session, and its line is in the log.
+#[tokio::test]
+async fn an_open_event_stream_ends_with_its_session_and_leaves_its_line() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "revocation.poll_interval = \"20ms\"").await;
+    let replica = deployment.replica().await;
+    let pair = logged_in(replica.gate).await;
+    let mut client = raw::RawClient::connect(replica.gate).await;
+    client.send(request("GET", "/sse").header("Accept", "*/*").bearer(&pair.access).bytes()).await;
+    assert_eq!(client.head().await.status, 200);
+    assert_eq!(logout(replica.gate, &pair.refresh).await.status, 200);
+    client.ending().await;
+    let line = replica.process.wait_for("session_ended").await;
+    assert!(line.contains("sidegate::access") && line.contains("/sse") && line.contains("subject=\"ann\""), "{line}");
+}
+
+/// B3-24: the one upgrade that passes is a WebSocket, asked for with GET.
+#[tokio::test]
+async fn an_upgrade_by_another_method_is_an_ordinary_request() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let access = logged_in(gate).await.access;
+    for method in ["POST", "PUT", "OPTIONS"] {
+        let asking = request(method, "/ws").header("Connection", "Upgrade").header("Upgrade", "websocket");
+        let asking =
+            asking.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let answer = raw::exchange(gate, asking.bearer(&access).bytes()).await;
+        assert_ne!(answer.status, 101, "{method}");
+    }
+    for seen in deployment.upstream.requests() {
+        assert_eq!(seen.header("upgrade"), None, "{}", seen.head());
+    }
+}
+
 /// An upstream on the same machine answers 101 before the end of the request's empty body was dealt with: chance must not
 /// decide whether the tunnel lives.
 #[tokio::test]

@@ -174,7 +174,8 @@ pub(super) const LIMIT: Section = Section {
             "stream_idle",
             Kind::Duration { from: "1ms", to: "365d" },
             r#""1h""#,
-            "Longest silence on WebSockets and event streams.",
+            "Longest silence on WebSockets, and on event streams that the client asks for with `Accept: text/event-stream`; \
+             for other answers `response_timeout` holds.",
         ),
     ],
 };
