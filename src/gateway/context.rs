@@ -43,9 +43,7 @@ impl RequestContext {
             upstream_millis: None,
         }
     }
-}
 
-impl RequestContext {
     /// Its answer may go on for long: it is to end with the session, if it is anybody's.
     pub(super) fn open_tunnel(&self, method: &Method) {
         let identity = self.permit.as_ref().and_then(Permit::identity);
@@ -53,7 +51,7 @@ impl RequestContext {
             self.tunnel.open(LongAnswer {
                 identity: Arc::clone(identity),
                 method: method.clone(),
-                path: target.path().to_owned(),
+                path: target.loggable_path().into_owned(),
                 route: self.route.clone(),
                 started: self.started,
             });

@@ -22,6 +22,7 @@ pub(super) struct Tunnel(Arc<OnceLock<LongAnswer>>);
 pub(super) struct LongAnswer {
     pub(super) identity: Arc<Identity>,
     pub(super) method: Method,
+    /// As it may be logged.
     pub(super) path: String,
     pub(super) route: Option<Arc<str>>,
     pub(super) started: Stopwatch,

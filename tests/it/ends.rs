@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::support::client::{Pair, call, logged_in, logout, oauth_error, refresh};
 use crate::support::deployment::{Deployment, StoreKind, USER};
 use crate::support::raw::{self, request};
+use crate::support::upstream::script::Script;
 
 /// REV-4: an expired access token, an old refresh token, the RFC 7009 spelling, and a good field beside a useless body.
 #[tokio::test]
@@ -100,10 +101,21 @@ async fn an_open_event_stream_ends_with_its_session_and_leaves_its_line() {
     let mut client = raw::RawClient::connect(replica.gate).await;
     client.send(request("GET", "/sse").header("Accept", "*/*").bearer(&pair.access).bytes()).await;
     assert_eq!(client.head().await.status, 200);
+    let mut other = raw::RawClient::connect(replica.gate).await;
+    let (_chunks, stream) = Script::streamed(&[("Content-Type", "text/event-stream")]);
+    deployment.upstream.next(stream);
+    let with_token = request("GET", &format!("/orders/{}", pair.access));
+    other.send(with_token.header("Accept", "text/event-stream").bearer(&pair.access).bytes()).await;
+    assert_eq!(other.head().await.status, 200);
     assert_eq!(logout(replica.gate, &pair.refresh).await.status, 200);
     client.ending().await;
-    let line = replica.process.wait_for("session_ended").await;
-    assert!(line.contains("sidegate::access") && line.contains("/sse") && line.contains("subject=\"ann\""), "{line}");
+    other.ending().await;
+    for path in ["\"/sse\"", "\"/orders/[token]\""] {
+        let line = replica.process.wait_for(path).await;
+        assert!(line.contains("sidegate::access") && line.contains("session_ended"), "{line}");
+        assert!(line.contains("subject=\"ann\""), "{line}");
+    }
+    assert!(!replica.process.output().contains(&pair.access), "a token in the path is in the log");
 }
 
 /// B3-24: the one upgrade that passes is a WebSocket, asked for with GET.
