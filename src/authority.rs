@@ -159,12 +159,6 @@ impl Authority {
         &self.client_id
     }
 
-    /// Whether there is a login here.
-    #[must_use]
-    pub const fn has_login(&self) -> bool {
-        self.passwords.is_some()
-    }
-
     /// What `/.well-known/jwks.json` publishes.
     #[must_use]
     pub fn published_keys(&self) -> Vec<&PublicJwk> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::authority::passwords::PasswordsError;
 use crate::boot::{self, BootError};
 use crate::clock::{Entropy, SharedClock, SystemClock};
 use crate::config;
@@ -165,6 +166,12 @@ pub(crate) enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Boot(error.into())
+    }
+}
+
+impl From<PasswordsError> for Failure {
+    fn from(error: PasswordsError) -> Self {
+        Self::Other(error.to_string())
     }
 }
 

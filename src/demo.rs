@@ -55,11 +55,7 @@ async fn add_user(config: &Config) -> Result<(), Failure> {
     if store.account(&name).await?.is_some() {
         return Ok(());
     }
-    let hashed = match Passwords::new(argon2, min_length, Entropy) {
-        Ok(passwords) => passwords.hash(Password::new(PASSWORD.into())).await,
-        Err(error) => Err(error),
-    };
-    let password_hash = hashed.map_err(|error| Failure::Other(error.to_string()))?;
+    let password_hash = Passwords::new(argon2, min_length, Entropy)?.hash(Password::new(PASSWORD.into())).await?;
     let mut claims = serde_json::Map::new();
     claims.insert("roles".into(), serde_json::json!(["reader", "writer"]));
     store.add_user(&User { name, subject, password_hash, disabled: false, claims }).await?;

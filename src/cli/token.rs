@@ -12,9 +12,9 @@ use crate::boot::realm::{self, Opened};
 use crate::clock::{Clock, Entropy, SystemClock, rfc3339};
 use crate::config::checked::Config;
 use crate::domain::access_token;
-use crate::domain::identity::Identity;
 use crate::domain::refresh_token::{PREFIX, Ratchet};
 use crate::domain::rotation::SessionState;
+use crate::domain::session::Epochs;
 use crate::store::Store;
 
 use super::{Failure, input, joined_store, say};
@@ -47,10 +47,10 @@ async fn inspect_refresh_token(token: &str, ratchet: &Ratchet, store: &dyn Store
     say(format_args!("  generation  {}", opened.generation()))?;
     let state = store.session(opened.session()).await?;
     match state {
-        Some(state) if !is_over(&state) && state.session.hash == opened.hash() => {
+        Some(state) if !is_over(state.session.epochs, &state) && state.session.hash == opened.hash() => {
             accepted("the live one of its session")
         }
-        Some(state) if !is_over(&state) => {
+        Some(state) if !is_over(state.session.epochs, &state) => {
             refused(&format!("its session is at generation {}", state.session.generation))
         }
         _ => refused("its session has ended"),
@@ -76,17 +76,14 @@ async fn inspect_access_token(
     };
     say(format_args!("  until   {}", rfc3339(identity.expires)))?;
     match store.session(identity.session).await? {
-        Some(state) if !is_void(&identity, &state) => accepted("its session lives"),
+        Some(state) if !is_over(identity.epochs, &state) => accepted("its session lives"),
         _ => refused("its session has ended"),
     }
 }
 
-fn is_over(state: &SessionState) -> bool {
-    state.session.has_expired(state.now) || state.session.epochs.is_void_under(state.current)
-}
-
-fn is_void(identity: &Identity, state: &SessionState) -> bool {
-    identity.epochs.is_void_under(state.current) || state.session.has_expired(state.now)
+/// For a token that was issued under `epochs`.
+fn is_over(epochs: Epochs, state: &SessionState) -> bool {
+    epochs.is_void_under(state.current) || state.session.has_expired(state.now)
 }
 
 fn accepted(why: &str) -> Result<ExitCode, Failure> {

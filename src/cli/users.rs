@@ -128,11 +128,7 @@ async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Fail
     };
     let password = input::new_password()?;
     password.check(*min_length, name).map_err(|weak| Failure::Other(weak.to_string()))?;
-    let hashed = match Passwords::new(*argon2, *min_length, Entropy) {
-        Ok(passwords) => passwords.hash(password).await,
-        Err(error) => Err(error),
-    };
-    hashed.map_err(|error| Failure::Other(error.to_string()))
+    Ok(Passwords::new(*argon2, *min_length, Entropy)?.hash(password).await?)
 }
 
 fn claims_of(roles: &[String], scope: Option<String>, claims: &[String]) -> Result<Map<String, Value>, Failure> {
