@@ -13,16 +13,16 @@ use crate::clock::{Entropy, SharedClock};
 use crate::config::checked;
 use crate::domain::access_token::TokenRules;
 use crate::domain::keys::PublicJwk;
-use crate::domain::refresh_token::Ratchet;
 use crate::domain::revocation::Revocation;
 use crate::domain::rotation::RotationPolicy;
 use crate::domain::secret::Fingerprint;
 use crate::domain::session::SessionId;
 use crate::domain::time::Timestamp;
-use crate::store::{Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::store::{Replica, Store, StoreError};
+use crate::telemetry::{Audit, Metrics};
 
-use self::keyring::Keyring;
+use self::keys::{HeldKeys, OpenedKeys};
+use self::limits::Limits;
 use self::passwords::Passwords;
 use self::revocations::Revocations;
 use self::verified::VerifiedTokens;
@@ -32,6 +32,8 @@ mod authenticate;
 pub mod feed;
 pub mod jose;
 pub mod keyring;
+pub mod keys;
+mod limits;
 mod login;
 mod logout;
 pub mod passwords;
@@ -48,8 +50,7 @@ pub use self::refresh::{RefreshError, RefreshRequest};
 pub struct Authority {
     realm: String,
     store: Arc<dyn Store>,
-    keyring: Keyring,
-    ratchet: Ratchet,
+    keys: HeldKeys,
     known_secrets: tokio::sync::Mutex<KnownSecrets>,
     rules: TokenRules,
     policy: RotationPolicy,
@@ -58,6 +59,7 @@ pub struct Authority {
     store_timeout: Duration,
     client_id: String,
     passwords: Option<Passwords>,
+    limits: Limits,
     verified: VerifiedTokens,
     revocations: Revocations,
     /// Sessions ended in memory whose end is not in the store yet.
@@ -67,19 +69,22 @@ pub struct Authority {
     clock: SharedClock,
     entropy: Entropy,
     metrics: Arc<Metrics>,
+    audit: Audit,
 }
 
 /// What an [`Authority`] is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
-    pub keyring: Keyring,
-    pub ratchet: Ratchet,
+    pub keys: OpenedKeys,
     /// Every operator secret the realm knows, also those this replica does not have.
     pub known_secrets: Vec<Fingerprint>,
+    /// Who else serves.
+    pub live: Vec<Replica>,
     pub passwords: Option<Passwords>,
     pub clock: SharedClock,
     pub entropy: Entropy,
     pub metrics: Arc<Metrics>,
+    pub audit: Audit,
 }
 
 #[derive(Clone, Debug)]
@@ -117,12 +122,15 @@ impl Authority {
     /// Builds the authority of one realm. Holds no revocations until [`Authority::load`] has read them.
     #[must_use]
     pub fn new(config: &checked::Config, parts: Parts) -> Self {
-        let Parts { store, keyring, ratchet, known_secrets, passwords, clock, entropy, metrics } = parts;
+        let Parts { store, keys, known_secrets, live, passwords, clock, entropy, metrics, audit } = parts;
+        let revocations = Revocations::new(Arc::clone(&clock));
+        for banned in keys.keyring.banned() {
+            revocations.ban(banned.clone());
+        }
         Self {
             realm: config.realm.clone(),
             store,
-            keyring,
-            ratchet,
+            keys: HeldKeys::new(&config.realm, keys, &config.key, &live),
             known_secrets: tokio::sync::Mutex::new(KnownSecrets {
                 key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
                 read: clock.now(),
@@ -138,13 +146,15 @@ impl Authority {
             store_timeout: config.store.timeout,
             client_id: config.access_token.client_id.clone(),
             passwords,
+            limits: Limits::new(config.rates, Arc::clone(&clock)),
             verified: VerifiedTokens::new(config.verified_cache),
-            revocations: Revocations::new(Arc::clone(&clock)),
+            revocations,
             unstored_ends: Mutex::default(),
             last_contact: AtomicI64::new(i64::MIN),
             clock,
             entropy,
             metrics,
+            audit,
         }
     }
 
@@ -161,8 +171,8 @@ impl Authority {
 
     /// What `/.well-known/jwks.json` publishes.
     #[must_use]
-    pub fn published_keys(&self) -> Vec<&PublicJwk> {
-        self.keyring.verifying().published()
+    pub fn published_keys(&self) -> Vec<PublicJwk> {
+        self.keys.keyring().verifying().published().into_iter().cloned().collect()
     }
 
     /// When the store last answered the feed; `None` before the first load.
@@ -188,16 +198,27 @@ impl Authority {
         self.revocations.merge(revocation);
     }
 
-    /// Whether the realm knows the operator secret with this key id, though this replica does not have it. Asks the
-    /// store at most once a second, whatever is presented and whether or not it answers.
+    /// Whether the realm knows the operator secret with this key id, though this replica does not have it.
     async fn realm_knows_secret(&self, key_id: [u8; 4]) -> Result<bool, StoreError> {
+        self.known_secrets(|known| known.contains(&key_id)).await
+    }
+
+    /// Whether the realm knows an operator secret that this replica does not have.
+    async fn lacks_a_secret(&self) -> Result<bool, StoreError> {
+        let ratchet = self.keys.ratchet();
+        self.known_secrets(|known| known.iter().any(|key_id| !ratchet.has(*key_id))).await
+    }
+
+    /// Asks about the key ids of the realm's secrets, read anew at most once a second, whatever is presented and whether or
+    /// not the store answers.
+    async fn known_secrets(&self, holds: impl Fn(&HashSet<[u8; 4]>) -> bool) -> Result<bool, StoreError> {
         let mut known = self.known_secrets.lock().await;
         let now = self.clock.now();
-        if !known.key_ids.contains(&key_id) && now.since(known.read) >= Duration::from_secs(1) {
+        if now.since(known.read) >= Duration::from_secs(1) {
             known.read = now;
             let realm = self.store.join(self.lifetimes.access).await?;
             known.key_ids = realm.secrets.iter().map(Fingerprint::key_id).collect();
         }
-        Ok(known.key_ids.contains(&key_id))
+        Ok(holds(&known.key_ids))
     }
 }

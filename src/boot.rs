@@ -11,15 +11,17 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Health};
+use crate::authority::keys::OpenedKeys;
 use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{Config, Login};
+use crate::domain::secret::OperatorSecret;
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
 use crate::lifecycle::Phase;
-use crate::store::{self, OpenError, Store};
-use crate::telemetry::Metrics;
+use crate::store::{self, OpenError, Replica, ReplicaId, Store};
+use crate::telemetry::{Audit, Metrics};
 
 mod error;
 pub mod realm;
@@ -82,7 +84,8 @@ pub async fn start_on(
     background.spawn(admin::serve(health_listener, Arc::clone(&health)));
 
     let store = opening.await?;
-    let authority = Arc::new(authority(config, store, clock, entropy, Arc::clone(&metrics)).await?);
+    let founding = Box::pin(authority(config, store, clock, entropy, Arc::clone(&metrics)));
+    let authority = Arc::new(founding.await?);
     let cursor = authority.load().await?;
     let _ = health.authority.set(Arc::clone(&authority));
     background.spawn(Arc::clone(&authority).follow(cursor, config.poll_interval));
@@ -132,9 +135,9 @@ impl Running {
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
         let left = self.authority.store_missing_ends().await;
+        self.authority.leave().await;
         for session in &left {
-            tracing::error!(target: "sidegate::event", event = "session_end_lost", %session,
-                "ended here, but the store never took it: end it again with `sidegate revoke --session`");
+            tracing::error!(%session, "ended here, but the store never took it: end it again with `sidegate revoke --session`");
         }
         self.background.shutdown().await;
         in_time && left.is_empty()
@@ -148,14 +151,29 @@ async fn authority(
     entropy: Entropy,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, BootError> {
-    let realm::Opened { keyring, ratchet, known_secrets } = realm::open(config, store.as_ref(), entropy).await?;
+    let realm::Opened { secrets, keyring, known_secrets, live } = realm::open(config, store.as_ref(), entropy).await?;
+    let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone())
+        .map_err(|error| BootError::Audit(error.kind()))?;
+    let id = ReplicaId(entropy.bytes());
+    let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
+    let replica = Replica { id, name: host_name(), secrets: fingerprints };
+    // Before anything is signed here: from now on the others know what this replica can open.
+    store.report(&replica).await?;
+    let keys = OpenedKeys { replica, secrets, keyring };
     let passwords = match &config.login {
         Login::Users { argon2, min_length } => {
             Some(Passwords::new(*argon2, *min_length, entropy).map_err(BootError::Passwords)?)
         }
         Login::None => None,
     };
-    Ok(Authority::new(config, Parts { store, keyring, ratchet, known_secrets, passwords, clock, entropy, metrics }))
+    let parts = Parts { store, keys, known_secrets, live, passwords, clock, entropy, metrics, audit };
+    Ok(Authority::new(config, parts))
+}
+
+/// The pod's name, in a pod.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BootError> {

@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::authority::keyring::KeyringError;
 use crate::authority::passwords::PasswordsError;
 use crate::boot::{self, BootError};
 use crate::clock::{Entropy, SharedClock, SystemClock};
 use crate::config;
 use crate::config::checked::{self, Config};
+use crate::demo;
 use crate::store::{self, Store, StoreError};
-use crate::{demo, telemetry};
+use crate::telemetry::{self, Audit};
 
 mod check;
 mod init;
 mod input;
+mod keys;
 mod revoke;
 mod run;
 mod sessions;
@@ -56,6 +59,9 @@ enum Command {
     /// Look at sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Manage what tokens are signed with
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Look at a token
     #[command(subcommand)]
     Token(token::Command),
@@ -96,6 +102,7 @@ fn dispatch(path: &Path, command: Command) -> Result<ExitCode, Failure> {
             Command::Migrate => migrate(&config).await,
             Command::Users(command) => users::run(&config, command).await,
             Command::Sessions(command) => sessions::run(&config, command).await,
+            Command::Keys(command) => keys::run(&config, command).await,
             Command::Token(command) => token::run(&config, command).await,
             Command::Revoke(arguments) => revoke::run(&config, &arguments).await,
         }
@@ -121,6 +128,12 @@ async fn joined_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
         return Err(BootError::NotMigrated.into());
     }
     Ok(store)
+}
+
+/// Where what a command does is recorded.
+fn audit(config: &Config) -> Result<Audit, Failure> {
+    Audit::of_command(&config.audit, &config.realm, system_clock())
+        .map_err(|error| Failure::Boot(BootError::Audit(error.kind())))
 }
 
 /// Opens the configured store.
@@ -165,6 +178,12 @@ pub(crate) enum Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        Self::Boot(error.into())
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
         Self::Boot(error.into())
     }
 }

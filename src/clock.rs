@@ -40,6 +40,13 @@ pub fn rfc3339(time: Timestamp) -> String {
     humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).to_string()
 }
 
+/// RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn rfc3339_millis(time: Timestamp) -> String {
+    let since_epoch = time.since(Timestamp::default());
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since_epoch).to_string()
+}
+
 /// A clock that other parts can share.
 pub type SharedClock = Arc<dyn Clock>;
 

@@ -187,7 +187,9 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(false)
             }
-            Admission::Refuse(refused) => {
+            Admission::Refuse(refusal) => {
+                let refusal = self.authority.slowed_down(refusal, self.client(session));
+                let refused = answer::refusal(&refusal, self.authority.realm());
                 context.reason = refused.reason;
                 respond(session, refused.answer).await
             }

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::domain::keys::Algorithm;
+use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::Revocation;
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::Fingerprint;
@@ -41,15 +42,25 @@ pub trait Store: Send + Sync + 'static {
     /// Returns all of the realm's fingerprints afterwards.
     async fn add_secret(&self, fingerprint: Fingerprint, only_first: bool) -> Result<Vec<Fingerprint>, StoreError>;
 
+    /// Takes an operator secret's fingerprint from the realm's. Says whether it was there.
+    async fn remove_secret(&self, fingerprint: Fingerprint) -> Result<bool, StoreError>;
+
     /// Every signing key of the realm, oldest first.
-    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError>;
+    async fn signing_keys(&self) -> Result<SigningKeys, StoreError>;
 
-    /// Adds a key unless the realm already has one of the same algorithm. Says whether it was added; of any number of
-    /// concurrent callers one is told `true`.
-    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError>;
+    /// Changes the signing keys, unless they have been changed since [`SigningKeys::version`] was read. Says whether it
+    /// did: of any number of concurrent callers with one version, one is told `true`. A kid that is not there changes
+    /// nothing, nor does one to be added that is.
+    async fn change_keys(&self, version: u64, change: &KeyChange) -> Result<bool, StoreError>;
 
-    /// Puts the same key, sealed anew, in the place of `old`, if that still stands there as it is. Says whether it did.
-    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError>;
+    /// A replica says that it lives.
+    async fn report(&self, replica: &Replica) -> Result<(), StoreError>;
+
+    /// Who has said so in the last `live`, by id.
+    async fn replicas(&self, live: Duration) -> Result<Vec<Replica>, StoreError>;
+
+    /// A replica says that it goes.
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError>;
 
     /// The counters in force for a subject.
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError>;
@@ -83,8 +94,8 @@ pub trait Store: Send + Sync + 'static {
     /// transactions that committed late are never skipped. A row may be delivered twice.
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError>;
 
-    /// Deletes sessions and revocations that ended more than `keep` ago, at most `most` of each, the earliest ended
-    /// first, and says how many. A session counts as ended at its absolute end.
+    /// Deletes sessions and revocations that ended, buckets that were whole and replicas that were last seen more than
+    /// `keep` ago, at most `most` of each, the earliest first, and says how many. A session counts as ended at its absolute end.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
     /// A user and the counters in force for its subject, as of one moment: a password hash is never older than the
@@ -119,6 +130,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes the user and increments the subject's counter, in one transaction. `false` if there is no such user.
     async fn remove_user(&self, name: &UserName) -> Result<bool, StoreError>;
+
+    /// Takes one from a bucket, for all replicas alike, as [`Rate::take`] says. A bucket never used is whole.
+    async fn take(&self, bucket: Bucket, rate: Rate) -> Result<Taking, StoreError>;
+
+    /// Makes a bucket whole.
+    async fn refill(&self, bucket: Bucket) -> Result<(), StoreError>;
 
     /// The store's clock; also shows that it answers.
     async fn now(&self) -> Result<Timestamp, StoreError>;
@@ -158,6 +175,57 @@ pub struct SealedKey {
     /// `nonce:12 ‖ ciphertext ‖ tag:16`.
     pub sealed: Vec<u8>,
 }
+
+/// The realm's signing keys at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningKeys {
+    /// How often they have been changed.
+    pub version: u64,
+    pub list: Vec<StoredKey>,
+    /// The longest lifetime of an access token ever used in the realm.
+    pub longest_access_ttl: Duration,
+    pub now: Timestamp,
+}
+
+/// A signing key and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Of a banned key without the sealed bytes.
+    pub key: SealedKey,
+    pub added: Timestamp,
+    /// `None`: it is published, and signs nothing yet.
+    pub signs_from: Option<Timestamp>,
+    pub banned: Option<Timestamp>,
+}
+
+/// What can be done to the signing keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Adds a key that signs after this long, or not before it is told to.
+    Add(SealedKey, Option<Duration>),
+    /// Lets the key of this name sign, after this long, if it does not yet and is not banned.
+    Sign(String, Duration),
+    /// Puts the same key, sealed anew, in its own place, unless it is banned.
+    Reseal(SealedKey),
+    /// Bans the key of this name for good; its sealed bytes are deleted.
+    Ban(String),
+    /// Forgets a key, unless it is banned.
+    Remove(String),
+}
+
+/// A process that serves, as it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub id: ReplicaId,
+    /// For people: the host's name.
+    pub name: String,
+    /// What it can open tokens and keys with, the preferred one first.
+    pub secrets: Vec<Fingerprint>,
+}
+
+/// 16 random bytes, drawn at each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplicaId(pub [u8; 16]);
 
 /// A user with the counters in force for its subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,6 +305,14 @@ pub struct Advanced {
     pub now: Timestamp,
 }
 
+/// What a bucket gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    Taken,
+    /// Nothing: there is one after this long.
+    Wait(Duration),
+}
+
 /// Where a reader of the revocations stands. Opaque; meaningful only to the store that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub String);
@@ -248,5 +324,7 @@ pub struct RevocationPage {
     pub cursor: Cursor,
     /// The realm's counter when the page was read.
     pub realm_epoch: u64,
+    /// [`SigningKeys::version`] when the page was read.
+    pub keys_version: u64,
     pub now: Timestamp,
 }

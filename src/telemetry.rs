@@ -7,8 +7,10 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::config::checked::{Log, LogFormat, LogLevel};
 
+pub mod audit;
 mod metrics;
 
+pub use self::audit::{Audit, Event};
 pub use self::metrics::{Metrics, Outcomes};
 
 /// Starts logging to standard output, once per process.

@@ -1,10 +1,13 @@
 //! What a person can do with their own account: look at their sessions, end one or all others, change the password.
 
+use std::time::Duration;
+
 use crate::domain::identity::Identity;
 use crate::domain::revocation::Revoked;
 use crate::domain::session::{Origin, Session, SessionId};
 use crate::domain::user::{Password, WeakPassword};
 use crate::store::{Advanced, PasswordChange, StoreError};
+use crate::telemetry::Event;
 
 use super::passwords::{Check, PasswordsError};
 use super::{Authority, LogoutError, TokenPair};
@@ -26,6 +29,8 @@ pub enum PasswordError {
     /// The current password is wrong, or the session or the account has ended meanwhile.
     Refused,
     Weak(WeakPassword),
+    /// Too many wrong ones from this session: there is a turn after this long.
+    Limited(Duration),
     /// Every password slot is taken.
     Busy,
     Unavailable(StoreError),
@@ -59,12 +64,36 @@ impl Authority {
         identity: &Identity,
         request: PasswordRequest,
     ) -> Result<TokenPair, PasswordError> {
+        let from = request.from.clone();
+        let outcome = self.try_change_password(identity, request).await;
+        let word = match &outcome {
+            Ok(_) => "ok",
+            Err(PasswordError::Refused) => "refused",
+            Err(PasswordError::Weak(_)) => "weak",
+            Err(PasswordError::Busy) => "busy",
+            Err(PasswordError::Unavailable(_)) => "unavailable",
+            Err(PasswordError::Internal) => "internal",
+            Err(PasswordError::Limited(_)) => return outcome,
+        };
+        let event = Event::new("password", word).of(&identity.subject).session(identity.session);
+        self.audit.record(&event.from(&from));
+        outcome
+    }
+
+    async fn try_change_password(
+        &self,
+        identity: &Identity,
+        request: PasswordRequest,
+    ) -> Result<TokenPair, PasswordError> {
         let passwords = self.passwords.as_ref().ok_or(PasswordError::Internal)?;
+        let slot = passwords.slot().await?;
+        let turn = self.turn_at_password(identity.session, &request.from).await?;
         let account = self.store.account_of(&identity.subject).await?.ok_or(PasswordError::Refused)?;
         let old = account.user.password_hash;
-        if passwords.check(request.current, Some(old.clone())).await? == Check::Wrong || account.user.disabled {
+        if passwords.check(slot, request.current, Some(old.clone())).await? == Check::Wrong || account.user.disabled {
             return Err(PasswordError::Refused);
         }
+        self.forgive(turn).await;
         request.new.check(passwords.min_length(), &account.user.name).map_err(PasswordError::Weak)?;
         let new = passwords.hash(request.new).await?;
         // A refresh may come in between: then the row has another live token, and is read again.
@@ -72,7 +101,7 @@ impl Authority {
             let state = self.store.session(identity.session).await?.ok_or(PasswordError::Refused)?;
             let Session { id, generation, hash, .. } = state.session;
             let next = generation.checked_add(1).ok_or(PasswordError::Refused)?;
-            let token = self.ratchet.fresh(id, next, self.entropy.bytes());
+            let token = self.keys.ratchet().fresh(id, next, self.entropy.bytes());
             let change = PasswordChange {
                 name: account.user.name.clone(),
                 old: old.clone(),
@@ -86,7 +115,6 @@ impl Authority {
             };
             if let Some(Advanced { session, now }) = self.store.change_password(&change).await? {
                 self.hold(Revoked::SubjectBelow(session.subject.clone(), session.epochs.subject));
-                tracing::info!(target: "sidegate::event", event = "password_changed", subject = session.subject.as_str(), session = %id);
                 return self.mint(&session, now, token.expose()).ok_or(PasswordError::Internal);
             }
         }
@@ -105,24 +133,29 @@ impl Authority {
     ///
     /// # Errors
     /// [`LogoutError`].
-    pub async fn end_own_session(&self, identity: &Identity, id: SessionId) -> Result<bool, LogoutError> {
+    pub async fn end_own_session(
+        &self,
+        identity: &Identity,
+        id: SessionId,
+        from: &Origin,
+    ) -> Result<bool, LogoutError> {
         let state = self.store.session(id).await.map_err(LogoutError::Unavailable)?;
         if state.is_none_or(|state| state.session.subject != identity.subject) {
             return Ok(false);
         }
-        self.end_session(id).await.map(|()| true)
+        self.end_session(id, from).await.map(|()| true)
     }
 
     /// Ends every session of the subject but the one that asks, and says how many.
     ///
     /// # Errors
     /// [`LogoutError`]; some may have ended then.
-    pub async fn end_other_sessions(&self, identity: &Identity) -> Result<usize, LogoutError> {
+    pub async fn end_other_sessions(&self, identity: &Identity, from: &Origin) -> Result<usize, LogoutError> {
         let sessions = self.sessions(identity).await.map_err(LogoutError::Unavailable)?;
         let others: Vec<SessionId> =
             sessions.iter().map(|session| session.id).filter(|id| *id != identity.session).collect();
         for id in &others {
-            self.end_session(*id).await?;
+            self.end_session(*id, from).await?;
         }
         Ok(others.len())
     }

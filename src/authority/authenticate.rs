@@ -24,7 +24,7 @@ impl Authority {
             access_token::check_times(&identity, &self.rules, now)?;
             identity
         } else {
-            let identity = Arc::new(access_token::verify(text, self.keyring.verifying(), &self.rules, now)?);
+            let identity = Arc::new(access_token::verify(text, self.keys.keyring().verifying(), &self.rules, now)?);
             self.verified.insert(digest, Arc::clone(&identity), text.len());
             identity
         };

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::domain::session::SessionId;
 use crate::store::{Cursor, RevocationPage, StoreError};
+use crate::telemetry::Event;
 
 use super::Authority;
+use super::keys::REPORT_EVERY;
 
 /// How long after its end a row is deleted.
 const PURGE_AFTER: Duration = Duration::from_hours(1);
@@ -32,7 +34,8 @@ impl Authority {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = true;
-        let mut until_purge = PURGE_EVERY;
+        let (mut until_purge, mut until_report) = (PURGE_EVERY, REPORT_EVERY);
+        let mut keys_fail = false;
         loop {
             ticks.tick().await;
             match self.store.revocations(Some(&cursor)).await {
@@ -43,6 +46,13 @@ impl Authority {
                     }
                     answered = true;
                     self.store_missing_ends().await;
+                    let followed = self.follow_keys(page.keys_version).await;
+                    if let Err(error) = &followed
+                        && !keys_fail
+                    {
+                        tracing::error!(%error, "the signing keys have changed and cannot be used: trying again");
+                    }
+                    keys_fail = followed.is_err();
                 }
                 Err(error) => {
                     self.metrics.feed_failures.inc();
@@ -50,6 +60,13 @@ impl Authority {
                         tracing::warn!(%error, "the store does not answer: revocations from other replicas are not heard");
                     }
                     answered = false;
+                }
+            }
+            until_report = until_report.saturating_sub(interval);
+            if until_report.is_zero() && answered {
+                until_report = REPORT_EVERY;
+                if let Err(error) = self.tend_keys().await {
+                    tracing::warn!(%error, "the signing keys could not be looked after");
                 }
             }
             until_purge = until_purge.saturating_sub(interval);
@@ -89,7 +106,7 @@ impl Authority {
                 tracing::debug!(%error, session = %id, "the end of a session is still not stored");
                 break;
             }
-            tracing::info!(target: "sidegate::event", event = "session_end", session = %id, "stored at last");
+            self.audit.record(&Event::new("session_end", "stored_at_last").session(*id));
             self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             missing.pop();
         }

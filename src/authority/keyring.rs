@@ -6,6 +6,7 @@
 //! A stolen database yields no key, and a sealed key cannot be moved to another realm, algorithm or name.
 
 use std::fmt;
+use std::time::Duration;
 
 use jsonwebtoken::EncodingKey;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -13,19 +14,31 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::clock::Entropy;
+use crate::domain::key_life::{KeyTimes, Phase, phases};
 use crate::domain::keys::{Algorithm, KeyId, KeySet, VerifyingKey};
+use crate::domain::revocation::ALLOWANCE;
 use crate::domain::secret::OperatorSecret;
-use crate::store::SealedKey;
+use crate::domain::time::Timestamp;
+use crate::store::{SealedKey, SigningKeys, StoredKey};
 
 use super::jose;
 
-/// One key that signs, and every key that verifies.
+/// The realm's keys as of one version: every one that is not banned verifies, one signs.
 pub struct Keyring {
-    signing: SigningKey,
+    version: u64,
+    keys: Vec<RingKey>,
     verifying: KeySet,
+    banned: Vec<KeyId>,
+    keep: Duration,
 }
 
-struct SigningKey {
+struct RingKey {
+    signing: SigningKey,
+    times: KeyTimes,
+}
+
+/// A key that can sign.
+pub struct SigningKey {
     id: KeyId,
     algorithm: Algorithm,
     encoding: EncodingKey,
@@ -45,27 +58,24 @@ pub enum KeyringError {
 }
 
 impl Keyring {
-    /// Opens the realm's keys; the newest one of `algorithm` signs.
+    /// Opens the realm's keys.
     ///
     /// # Errors
-    /// [`KeyringError`] if one does not open, or none has the algorithm.
-    pub fn open(
-        realm: &str,
-        algorithm: Algorithm,
-        keys: &[SealedKey],
-        secrets: &[OperatorSecret],
-    ) -> Result<Self, KeyringError> {
-        let mut opened = Vec::new();
-        for key in keys {
-            opened.push(unseal(realm, key, secrets)?);
+    /// [`KeyringError`] if one does not open.
+    pub fn open(realm: &str, keys: &SigningKeys, secrets: &[OperatorSecret]) -> Result<Self, KeyringError> {
+        let (mut ring, mut verifying, mut banned) = (Vec::new(), Vec::new(), Vec::new());
+        for stored in &keys.list {
+            if stored.banned.is_some() {
+                banned.push(KeyId::stored(stored.key.kid.clone()));
+                continue;
+            }
+            let (public, encoding) = unseal(realm, &stored.key, secrets)?;
+            let signing = SigningKey { id: public.id.clone(), algorithm: public.algorithm, encoding };
+            ring.push(RingKey { signing, times: times(stored) });
+            verifying.push(public);
         }
-        let signing = opened
-            .iter()
-            .rev()
-            .find(|(verifying, _)| verifying.algorithm == algorithm)
-            .map(|(verifying, encoding)| SigningKey { id: verifying.id.clone(), algorithm, encoding: encoding.clone() })
-            .ok_or(KeyringError::NoKey(algorithm))?;
-        Ok(Self { signing, verifying: opened.into_iter().map(|(verifying, _)| verifying).collect() })
+        let verifying = verifying.into_iter().collect();
+        Ok(Self { version: keys.version, keys: ring, verifying, banned, keep: kept_after(keys) })
     }
 
     /// Makes a new key and seals it under `secret`.
@@ -101,15 +111,53 @@ impl Keyring {
         seal(realm, key.algorithm, &key.kid, &private, under, entropy)
     }
 
+    /// Which state of the realm's keys this is.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
     #[must_use]
     pub const fn verifying(&self) -> &KeySet {
         &self.verifying
     }
 
-    /// Name and algorithm of the key that signs.
+    /// Names of the keys that are banned.
     #[must_use]
-    pub const fn signing(&self) -> (&KeyId, Algorithm) {
-        (&self.signing.id, self.signing.algorithm)
+    pub fn banned(&self) -> &[KeyId] {
+        &self.banned
+    }
+
+    /// The key that signs at `now`, by the store's clock.
+    #[must_use]
+    pub fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
+        let times: Vec<KeyTimes> = self.keys.iter().map(|key| key.times).collect();
+        let signs = phases(&times, self.keep, now).iter().position(|phase| *phase == Phase::Signs)?;
+        Some(&self.keys[signs].signing)
+    }
+}
+
+/// What the store says of a key's life.
+#[must_use]
+pub fn times(stored: &StoredKey) -> KeyTimes {
+    KeyTimes { added: stored.added, signs_from: stored.signs_from, banned: stored.banned.is_some() }
+}
+
+/// How long after a key's last signature one of its tokens can be valid, on any replica's clock.
+#[must_use]
+pub fn kept_after(keys: &SigningKeys) -> Duration {
+    keys.longest_access_ttl.saturating_add(ALLOWANCE)
+}
+
+impl SigningKey {
+    #[must_use]
+    pub const fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// The signed token in compact form (RFC 7515 §7.1); `None` if the crypto library refuses.
@@ -120,15 +168,14 @@ impl Keyring {
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut token);
-        let algorithm = self.signing.algorithm.jose();
-        let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &self.signing.encoding, algorithm).ok()?;
+        let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &self.encoding, self.algorithm.jose()).ok()?;
         Some(format!("{token}.{signature}"))
     }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring(signs with {}, verifies with {})", self.signing.id, self.verifying.len())
+        write!(f, "Keyring(version {}, verifies with {})", self.version, self.verifying.len())
     }
 }
 
@@ -213,15 +260,26 @@ mod tests {
         OperatorSecret::new((0..32).map(|i| i ^ seed).collect()).unwrap()
     }
 
+    /// A realm with these keys, which sign from the start.
+    fn stored(keys: &[SealedKey]) -> SigningKeys {
+        let list = keys.iter().map(|key| {
+            let start = Timestamp::default();
+            StoredKey { key: key.clone(), added: start, signs_from: Some(start), banned: None }
+        });
+        let (list, now) = (list.collect(), Timestamp::from_secs(1));
+        SigningKeys { version: 1, list, longest_access_ttl: Duration::from_mins(10), now }
+    }
+
     #[test]
     fn a_generated_key_opens_signs_and_verifies() {
         jose::install();
         for algorithm in Algorithm::ALL {
             let sealed = Keyring::generate("r", algorithm, &secret(1), Entropy).unwrap();
-            let ring = Keyring::open("r", algorithm, &[sealed], &[secret(2), secret(1)]).unwrap();
-            let token = ring.sign(&json!({"a": 1}), &json!({"b": 2})).unwrap();
+            let ring = Keyring::open("r", &stored(&[sealed]), &[secret(2), secret(1)]).unwrap();
+            let key = ring.signing(Timestamp::from_secs(1)).unwrap();
+            let token = key.sign(&json!({"a": 1}), &json!({"b": 2})).unwrap();
             let (message, signature) = token.rsplit_once('.').unwrap();
-            let key = ring.verifying().get(ring.signing().0.as_str()).unwrap();
+            let key = ring.verifying().get(key.id().as_str()).unwrap();
             assert!(key.verifies(message.as_bytes(), signature));
             assert!(!key.verifies(&message.as_bytes()[1..], signature));
         }
@@ -231,7 +289,7 @@ mod tests {
     fn a_sealed_key_is_bound_to_realm_name_and_algorithm() {
         jose::install();
         let sealed = Keyring::generate("r", Algorithm::Hs256, &secret(1), Entropy).unwrap();
-        let open = |realm: &str, key: SealedKey| Keyring::open(realm, key.algorithm, &[key], &[secret(1)]).map(|_| ());
+        let open = |realm: &str, key: SealedKey| Keyring::open(realm, &stored(&[key]), &[secret(1)]).map(|_| ());
         let damaged = Err(KeyringError::Damaged(sealed.kid.clone()));
         assert_eq!(open("other", sealed.clone()), damaged);
         assert_eq!(open("r", SealedKey { algorithm: Algorithm::Es256, ..sealed.clone() }), damaged);
@@ -249,18 +307,29 @@ mod tests {
         let new = Keyring::reseal("r", &old, &[secret(2), secret(1)], &secret(2), Entropy).unwrap();
         assert_eq!((&new.kid, new.secret), (&old.kid, secret(2).fingerprint()));
         assert_ne!(new.sealed, old.sealed);
-        assert!(Keyring::open("r", Algorithm::Es256, &[new], &[secret(2)]).is_ok());
+        assert!(Keyring::open("r", &stored(&[new]), &[secret(2)]).is_ok());
         assert!(Keyring::reseal("r", &old, &[secret(2)], &secret(2), Entropy).is_err());
     }
 
     #[test]
-    fn a_missing_secret_and_a_missing_algorithm_are_named() {
+    fn a_banned_key_neither_signs_nor_verifies_and_needs_no_secret() {
+        jose::install();
+        let keys = [1, 2].map(|_| Keyring::generate("r", Algorithm::Es256, &secret(1), Entropy).unwrap());
+        let mut realm = stored(&keys);
+        realm.list[1].banned = Some(Timestamp::default());
+        realm.list[1].key.sealed.clear();
+        let ring = Keyring::open("r", &realm, &[secret(1)]).unwrap();
+        assert_eq!(ring.signing(realm.now).unwrap().id().as_str(), keys[0].kid);
+        assert!(ring.verifying().get(&keys[1].kid).is_none());
+        assert_eq!(ring.banned(), [KeyId::stored(keys[1].kid.clone())]);
+    }
+
+    #[test]
+    fn a_missing_secret_is_named() {
         jose::install();
         let sealed = Keyring::generate("r", Algorithm::Hs256, &secret(1), Entropy).unwrap();
         let kid = sealed.kid.clone();
-        let missing = Keyring::open("r", Algorithm::Hs256, std::slice::from_ref(&sealed), &[secret(2)]).unwrap_err();
+        let missing = Keyring::open("r", &stored(&[sealed]), &[secret(2)]).unwrap_err();
         assert_eq!(missing, KeyringError::NoSecret { kid, secret: secret(1).fingerprint().to_string() });
-        let other = Keyring::open("r", Algorithm::Es256, &[sealed], &[secret(1)]).unwrap_err();
-        assert_eq!(other, KeyringError::NoKey(Algorithm::Es256));
     }
 }

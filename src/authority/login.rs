@@ -1,10 +1,13 @@
 //! A login: a name and a password become a session and its first pair of tokens.
 
+use std::time::Duration;
+
 use crate::domain::access_token;
-use crate::domain::session::{Origin, Session, SessionId};
+use crate::domain::session::{Origin, Session, SessionId, Subject};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Password, UserName};
 use crate::store::{Account, Created, NewSession, StoreError};
+use crate::telemetry::Event;
 
 use super::passwords::{Check, PasswordsError};
 use super::{Authority, TokenPair};
@@ -22,6 +25,8 @@ pub struct LoginRequest {
 pub enum LoginError {
     /// Name or password wrong, no such user, disabled, or ended while logging in: the client cannot tell which.
     Refused,
+    /// Too many attempts came with this name, or from there: there is a turn after this long.
+    Limited(Duration),
     /// Every password slot is taken.
     Busy,
     Unavailable(StoreError),
@@ -51,32 +56,46 @@ impl Authority {
     /// # Errors
     /// [`LoginError`].
     pub async fn login(&self, request: LoginRequest) -> Result<TokenPair, LoginError> {
-        let outcome = self.try_login(&request).await;
+        let mut subject = None;
+        let outcome = self.try_login(&request, &mut subject).await;
         let word = match &outcome {
             Ok(_) => "ok",
             Err(LoginError::Refused) => "refused",
+            Err(LoginError::Limited(_)) => "limited",
             Err(LoginError::Busy) => "busy",
             Err(LoginError::Unavailable(_)) => "unavailable",
             Err(LoginError::Internal) => "internal",
         };
         self.metrics.logins.count(word);
-        let address = request.from.address.map(tracing::field::display);
+        let mut event = Event::new("login", word).from(&request.from);
+        if let Some(subject) = &subject {
+            event = event.of(subject);
+        }
         match &outcome {
-            Ok(pair) => tracing::info!(target: "sidegate::event", event = "login", session = %pair.session, address),
+            Ok(pair) => event = event.session(pair.session),
             Err(LoginError::Unavailable(error)) => tracing::warn!(%error, "login is not possible"),
-            Err(_) => tracing::info!(target: "sidegate::event", event = "login_failed", outcome = word, address),
+            Err(_) => {}
+        }
+        // Who was told to wait has tried nothing; that is the limit's line.
+        if !matches!(outcome, Err(LoginError::Limited(_))) {
+            self.audit.record(&event);
         }
         outcome
     }
 
-    async fn try_login(&self, request: &LoginRequest) -> Result<TokenPair, LoginError> {
+    async fn try_login(&self, request: &LoginRequest, subject: &mut Option<Subject>) -> Result<TokenPair, LoginError> {
         let passwords = self.passwords.as_ref().ok_or(LoginError::Internal)?;
-        let account = match UserName::parse(&request.name) {
-            Some(name) => self.store.account(&name).await?,
-            None => None,
-        };
+        // The slot first: however many come, no more than that ask the store.
+        let slot = passwords.slot().await?;
+        self.turn_from(&request.from).await?;
+        let (mut account, mut turn) = (None, None);
+        if let Some(name) = UserName::parse(&request.name) {
+            account = self.store.account(&name).await?;
+            *subject = account.as_ref().map(|account| account.user.subject.clone());
+            turn = self.turn_as(&name, subject.as_ref(), &request.from).await?;
+        }
         let stored = account.as_ref().map(|account| account.user.password_hash.clone());
-        let check = passwords.check(request.password.clone(), stored).await?;
+        let check = passwords.check(slot, request.password.clone(), stored).await?;
         let (Some(Account { user, epochs }), Check::Right | Check::RightWithOldParameters(_)) = (account, &check)
         else {
             return Err(LoginError::Refused);
@@ -84,7 +103,8 @@ impl Authority {
         if user.disabled {
             return Err(LoginError::Refused);
         }
-        let token = self.ratchet.first(SessionId::from_bytes(self.entropy.bytes()), self.entropy.bytes());
+        self.forgive(turn).await;
+        let token = self.keys.ratchet().first(SessionId::from_bytes(self.entropy.bytes()), self.entropy.bytes());
         let new_session = NewSession {
             id: token.session(),
             subject: user.subject,
@@ -103,6 +123,7 @@ impl Authority {
         };
         for id in ended {
             self.end_in_memory(id);
+            self.audit.record(&Event::new("session_end", "too_many").session(id).from(&request.from));
         }
         if let Check::RightWithOldParameters(new) = check {
             // The login stands whether or not the better hash could be kept.
@@ -122,8 +143,11 @@ impl Authority {
         refresh_token: zeroize::Zeroizing<String>,
     ) -> Option<TokenPair> {
         let jti = self.entropy.bytes();
-        let draft = access_token::draft(session, now, self.lifetimes.access, &self.rules, self.keyring.signing(), jti);
-        let access_token = self.keyring.sign(&draft.header, &draft.claims)?;
+        let keyring = self.keys.keyring();
+        let key = keyring.signing(now)?;
+        let signer = (key.id(), key.algorithm());
+        let draft = access_token::draft(session, now, self.lifetimes.access, &self.rules, signer, jti);
+        let access_token = key.sign(&draft.header, &draft.claims)?;
         let scope = session.claims.get("scope").and_then(serde_json::Value::as_str).map(str::to_owned);
         let expires_in = u64::try_from(draft.expires.as_secs() - now.as_secs()).unwrap_or(0);
         Some(TokenPair { access_token, expires_in, refresh_token, scope, session: session.id })

@@ -6,8 +6,9 @@ use crate::domain::access_token;
 use crate::domain::identity::Identity;
 use crate::domain::refresh_token::NotAToken;
 use crate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
-use crate::domain::session::SessionId;
+use crate::domain::session::{Origin, SessionId};
 use crate::store::StoreError;
+use crate::telemetry::Event;
 
 use super::Authority;
 
@@ -28,8 +29,8 @@ impl Authority {
     ///
     /// # Errors
     /// [`LogoutError`].
-    pub async fn logout(&self, token: &str) -> Result<bool, LogoutError> {
-        let session = match self.ratchet.open(token) {
+    pub async fn logout(&self, token: &str, from: &Origin) -> Result<bool, LogoutError> {
+        let session = match self.keys.ratchet().open(token) {
             Ok(token) => Some(token.session()),
             Err(NotAToken::UnknownKey(key_id)) => match self.realm_knows_secret(key_id).await {
                 Ok(true) => return Err(LogoutError::SecretNotHere),
@@ -37,12 +38,12 @@ impl Authority {
                 Err(error) => return Err(LogoutError::Unavailable(error)),
             },
             Err(NotAToken::Malformed | NotAToken::Forged) => {
-                let access_token = access_token::verify_genuine(token, self.keyring.verifying(), &self.rules);
+                let access_token = access_token::verify_genuine(token, self.keys.keyring().verifying(), &self.rules);
                 access_token.ok().map(|identity| identity.session)
             }
         };
         match session {
-            Some(session) => self.end_session(session).await.map(|()| true),
+            Some(session) => self.end_session(session, from).await.map(|()| true),
             None => Ok(false),
         }
     }
@@ -51,14 +52,11 @@ impl Authority {
     ///
     /// # Errors
     /// [`LogoutError::NotStored`]; the background task keeps trying.
-    pub async fn end_session(&self, id: SessionId) -> Result<(), LogoutError> {
+    pub async fn end_session(&self, id: SessionId, from: &Origin) -> Result<(), LogoutError> {
         let ended = self.end_everywhere(id).await;
-        self.metrics.logouts.count(if ended.is_ok() { "ok" } else { "not_stored" });
-        match &ended {
-            Ok(()) => tracing::info!(target: "sidegate::event", event = "logout", session = %id),
-            Err(error) => tracing::warn!(target: "sidegate::event", event = "logout", session = %id, %error,
-                "ended on this replica only; trying again in the background"),
-        }
+        let outcome = if ended.is_ok() { "ok" } else { "not_stored" };
+        self.metrics.logouts.count(outcome);
+        self.audit.record(&Event::new("logout", outcome).session(id).from(from));
         ended.map_err(LogoutError::NotStored)
     }
 
@@ -67,7 +65,8 @@ impl Authority {
     pub(super) async fn end_everywhere(&self, id: SessionId) -> Result<(), StoreError> {
         self.end_in_memory(id);
         let stored = self.store.end_session(id).await;
-        if stored.is_err() {
+        if let Err(error) = &stored {
+            tracing::warn!(%error, session = %id, "ended on this replica only; trying again in the background");
             self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
         stored.map(drop)
@@ -77,11 +76,12 @@ impl Authority {
     ///
     /// # Errors
     /// [`LogoutError::Unavailable`]: nothing was ended.
-    pub async fn logout_all(&self, identity: &Identity) -> Result<(), LogoutError> {
+    pub async fn logout_all(&self, identity: &Identity, from: &Origin) -> Result<(), LogoutError> {
         let below = self.store.end_subject(&identity.subject).await.map_err(LogoutError::Unavailable)?;
         self.hold(Revoked::SubjectBelow(identity.subject.clone(), below));
         self.metrics.logouts.count("all");
-        tracing::info!(target: "sidegate::event", event = "logout_all", subject = identity.subject.as_str());
+        let event = Event::new("logout_all", "ok").of(&identity.subject).session(identity.session);
+        self.audit.record(&event.from(from));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Entropy;
 use crate::config::checked;
@@ -67,24 +67,38 @@ impl Passwords {
         self.min_length
     }
 
+    /// A turn to hash or check one password, waited for.
+    ///
+    /// # Errors
+    /// [`PasswordsError::Busy`].
+    pub async fn slot(&self) -> Result<Slot, PasswordsError> {
+        let slot = tokio::time::timeout(SLOT_WAIT, Arc::clone(&self.slots).acquire_owned());
+        Ok(Slot(slot.await.map_err(|_| PasswordsError::Busy)?.map_err(|_| PasswordsError::Busy)?))
+    }
+
     /// A new hash, for a password that is being set.
     ///
     /// # Errors
     /// [`PasswordsError`].
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordsError> {
         let (hasher, entropy) = (self.hasher.clone(), self.entropy);
-        self.in_slot(move || hash(&hasher, password.expose().as_bytes(), entropy)).await?
+        self.slot().await?.run(move || hash(&hasher, password.expose().as_bytes(), entropy)).await?
     }
 
     /// Checks a password. Without a stored hash it is wrong, after as much work.
     ///
     /// # Errors
     /// [`PasswordsError`].
-    pub async fn check(&self, password: Password, stored: Option<PasswordHash>) -> Result<Check, PasswordsError> {
+    pub async fn check(
+        &self,
+        slot: Slot,
+        password: Password,
+        stored: Option<PasswordHash>,
+    ) -> Result<Check, PasswordsError> {
         let (hasher, entropy) = (self.hasher.clone(), self.entropy);
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
-        self.in_slot(move || {
+        slot.run(move || {
             let right = verify(&hasher, &password, &stored) && known;
             if !right {
                 return Ok(Check::Wrong);
@@ -96,14 +110,17 @@ impl Passwords {
         })
         .await?
     }
+}
 
-    async fn in_slot<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordsError> {
-        let slot = tokio::time::timeout(SLOT_WAIT, Arc::clone(&self.slots).acquire_owned());
-        let slot = slot.await.map_err(|_| PasswordsError::Busy)?.map_err(|_| PasswordsError::Busy)?;
+/// The right to use the memory of one hash.
+pub struct Slot(OwnedSemaphorePermit);
+
+impl Slot {
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordsError> {
         // The slot goes with the work: a client that hangs up does not free it early.
         let worked = tokio::task::spawn_blocking(move || {
             let result = work();
-            drop(slot);
+            drop(self.0);
             result
         });
         worked.await.map_err(|_| PasswordsError::Busy)
@@ -150,19 +167,27 @@ mod tests {
         let long = "x".repeat(1000);
         let stored = passwords.hash(password(&long)).await.unwrap();
         assert_ne!(passwords.hash(password(&long)).await.unwrap(), stored);
-        assert_eq!(passwords.check(password(&long), Some(stored.clone())).await, Ok(Check::Right));
-        assert_eq!(passwords.check(password(&long[1..]), Some(stored)).await, Ok(Check::Wrong));
-        assert_eq!(passwords.check(password(&long), None).await, Ok(Check::Wrong));
+        assert_eq!(
+            passwords.check(passwords.slot().await.unwrap(), password(&long), Some(stored.clone())).await,
+            Ok(Check::Right)
+        );
+        assert_eq!(
+            passwords.check(passwords.slot().await.unwrap(), password(&long[1..]), Some(stored)).await,
+            Ok(Check::Wrong)
+        );
+        assert_eq!(passwords.check(passwords.slot().await.unwrap(), password(&long), None).await, Ok(Check::Wrong));
     }
 
     #[tokio::test]
     async fn a_hash_with_other_parameters_is_replaced() {
         let old = passwords(64).hash(password("correct horse")).await.unwrap();
         let now = passwords(128);
-        let Ok(Check::RightWithOldParameters(new)) = now.check(password("correct horse"), Some(old)).await else {
+        let Ok(Check::RightWithOldParameters(new)) =
+            now.check(now.slot().await.unwrap(), password("correct horse"), Some(old)).await
+        else {
             panic!("not upgraded");
         };
-        assert_eq!(now.check(password("correct horse"), Some(new)).await, Ok(Check::Right));
+        assert_eq!(now.check(now.slot().await.unwrap(), password("correct horse"), Some(new)).await, Ok(Check::Right));
     }
 
     #[tokio::test]
@@ -170,7 +195,8 @@ mod tests {
         let passwords = passwords(64);
         let absurd = "$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
         for bad in ["", "x", "$argon2id$", "$argon2id$v=19$m=64,t=2,p=1$é$é", "$1$abc$def", absurd] {
-            let check = passwords.check(password("x"), Some(PasswordHash(bad.into()))).await;
+            let check =
+                passwords.check(passwords.slot().await.unwrap(), password("x"), Some(PasswordHash(bad.into()))).await;
             assert_eq!(check, Ok(Check::Wrong), "{bad}");
         }
     }

@@ -7,6 +7,7 @@ use crate::domain::refresh_token::{IdempotencyKey, NotAToken, RefreshToken};
 use crate::domain::rotation::{Attempt, SessionState, Suspicion, Verdict, judge};
 use crate::domain::session::{Origin, Salt};
 use crate::store::{Advanced, StoreError, Swap};
+use crate::telemetry::Event;
 
 use super::{Authority, TokenPair};
 
@@ -30,6 +31,8 @@ pub enum RefreshError {
     AlreadyRotated,
     /// No judgement was possible; the client may try the same token again.
     Unavailable(StoreError),
+    /// The session refreshes too often: there is a turn after this long.
+    Limited(Duration),
     /// The operator's newest secret has not reached this replica.
     SecretNotHere,
     /// The crypto library refused.
@@ -57,23 +60,26 @@ impl Authority {
             Ok(_) => "ok",
             Err(RefreshError::InvalidGrant(word)) => word,
             Err(RefreshError::AlreadyRotated) => "late",
+            Err(RefreshError::Limited(_)) => "limited",
             Err(RefreshError::Unavailable(_)) => "unavailable",
             Err(RefreshError::SecretNotHere) => "secret_not_here",
             Err(RefreshError::Internal) => "internal",
         };
         self.metrics.refreshes.count(word);
-        let address = request.from.address.map(tracing::field::display);
-        let session = session.map(tracing::field::display);
+        let mut event = Event::new("refresh", word).from(&request.from);
+        if let Some(session) = session {
+            event = event.session(session);
+        }
         match &outcome {
             Err(RefreshError::Unavailable(error)) => tracing::warn!(%error, "refresh is not possible"),
-            Err(RefreshError::InvalidGrant("reuse_confirmed" | "reuse_unconfirmed")) => {
-                tracing::warn!(target: "sidegate::event", event = "refresh_token_reuse", outcome = word, session, address);
-            }
             Err(RefreshError::InvalidGrant("ahead")) => tracing::error!(
-                target: "sidegate::event", event = "store_lost_history", session, address,
+                session = session.map(tracing::field::display),
                 "a genuine refresh token is ahead of the store: was a backup restored, or a replica promoted?"
             ),
-            _ => tracing::info!(target: "sidegate::event", event = "refresh", outcome = word, session, address),
+            _ => {}
+        }
+        if !matches!(outcome, Err(RefreshError::Limited(_))) {
+            self.audit.record(&event);
         }
         outcome
     }
@@ -83,7 +89,8 @@ impl Authority {
         request: &RefreshRequest,
         seen: &mut Option<crate::domain::session::SessionId>,
     ) -> Result<TokenPair, RefreshError> {
-        let token = match self.ratchet.open(&request.token) {
+        let ratchet = self.keys.ratchet();
+        let token = match ratchet.open(&request.token) {
             Ok(token) => token,
             Err(NotAToken::UnknownKey(key_id)) if self.realm_knows_secret(key_id).await? => {
                 return Err(RefreshError::SecretNotHere);
@@ -94,11 +101,12 @@ impl Authority {
         if request.client_id.as_ref().is_some_and(|client| *client != self.client_id) {
             return Err(RefreshError::InvalidGrant("other_client"));
         }
+        self.turn_to_refresh(token.session(), &request.from).await?;
         let salt = Salt(self.entropy.bytes());
-        let Some(successor) = self.ratchet.successor(&token, salt) else {
+        let Some(successor) = ratchet.successor(&token, salt) else {
             return Err(RefreshError::InvalidGrant("last_generation"));
         };
-        let key = request.key.as_ref().and_then(|key| self.ratchet.idempotency_mac(&token, key));
+        let key = request.key.as_ref().and_then(|key| ratchet.idempotency_mac(&token, key));
         let swap = Swap {
             session: token.session(),
             client: self.client_id.clone(),
@@ -123,7 +131,16 @@ impl Authority {
                 Err(error) => failure = error,
             }
             let row = self.store.session(token.session()).await?;
-            match self.verdict(&token, &successor, &swap, request.arrived.elapsed(), row.as_ref()) {
+            let waited = request.arrived.elapsed();
+            let attempt = Attempt {
+                token: &token,
+                client: &self.client_id,
+                successor: Some(successor.hash()),
+                key: swap.key,
+                from: &swap.from,
+                arrived: row.as_ref().map(|state| state.now.minus(waited)).unwrap_or_default(),
+            };
+            match judge(&attempt, row.as_ref(), &ratchet, &self.policy) {
                 // A store that took all its time to fail is not asked again and again.
                 Verdict::Live if started.elapsed() >= self.store_timeout => break,
                 Verdict::Live => {}
@@ -133,6 +150,10 @@ impl Authority {
                     return self.mint_from(row, &live);
                 }
                 Verdict::Ended => return Err(RefreshError::InvalidGrant("ended")),
+                // Perhaps it could be repeated by somebody who has the secret that the successor was made with.
+                Verdict::Late if swap.key.is_some() && self.lacks_a_secret().await? => {
+                    return Err(RefreshError::SecretNotHere);
+                }
                 Verdict::Late => return Err(RefreshError::AlreadyRotated),
                 Verdict::Ahead => return Err(RefreshError::InvalidGrant("ahead")),
                 Verdict::Reuse(suspicion) => {
@@ -140,37 +161,15 @@ impl Authority {
                         Suspicion::Confirmed => "reuse_confirmed",
                         Suspicion::Unconfirmed => "reuse_unconfirmed",
                     };
+                    let event = Event::new("refresh_token_reuse", word).session(token.session());
+                    self.audit.record(&event.from(&request.from));
                     // Answered only when every replica will hear of it.
-                    self.end_everywhere(token.session()).await.inspect_err(|_| {
-                        let (session, address) = (token.session(), request.from.address.map(tracing::field::display));
-                        tracing::warn!(target: "sidegate::event", event = "refresh_token_reuse", outcome = word, %session,
-                            address, "ended on this replica only; trying again in the background");
-                    })?;
+                    self.end_everywhere(token.session()).await?;
                     return Err(RefreshError::InvalidGrant(word));
                 }
             }
         }
         Err(RefreshError::Unavailable(failure))
-    }
-
-    fn verdict(
-        &self,
-        token: &RefreshToken,
-        successor: &RefreshToken,
-        swap: &Swap,
-        waited: Duration,
-        row: Option<&SessionState>,
-    ) -> Verdict {
-        let arrived = row.map(|state| state.now.minus(waited)).unwrap_or_default();
-        let attempt = Attempt {
-            token,
-            client: &self.client_id,
-            successor: Some(successor.hash()),
-            key: swap.key,
-            from: &swap.from,
-            arrived,
-        };
-        judge(&attempt, row, &self.ratchet, &self.policy)
     }
 
     fn mint_from(&self, row: Option<SessionState>, refresh_token: &RefreshToken) -> Result<TokenPair, RefreshError> {

@@ -4,7 +4,9 @@
 //! revocation. It is bounded by time instead: an entry leaves when the last token it could hit has expired. Merging
 //! takes the maximum of value and end, so that pages may come twice or in any order, and nothing is ever cleared first.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use moka::Expiry;
@@ -13,6 +15,7 @@ use moka::sync::Cache;
 
 use crate::clock::{Moment, SharedClock};
 use crate::domain::identity::Identity;
+use crate::domain::keys::KeyId;
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::domain::secret::sha256;
 use crate::domain::session::{SessionId, Subject};
@@ -23,6 +26,8 @@ use crate::domain::time::Timestamp;
 pub struct Revocations {
     entries: Cache<Key, Entry>,
     realm_epoch: AtomicU64,
+    /// Keys whose every signature is void, for good. Few, and most often none.
+    banned: RwLock<HashSet<KeyId>>,
     clock: SharedClock,
 }
 
@@ -44,7 +49,8 @@ impl Revocations {
     #[must_use]
     pub fn new(clock: SharedClock) -> Self {
         let expiry = UntilEnd(SharedClock::clone(&clock));
-        Self { entries: Cache::builder().expire_after(expiry).build(), realm_epoch: AtomicU64::new(0), clock }
+        let entries = Cache::builder().expire_after(expiry).build();
+        Self { entries, realm_epoch: AtomicU64::new(0), banned: RwLock::default(), clock }
     }
 
     /// Adds a revocation; keeps the stricter of two.
@@ -70,10 +76,16 @@ impl Revocations {
         self.realm_epoch.fetch_max(epoch, Ordering::AcqRel);
     }
 
+    /// Nothing that this key signed is valid any more.
+    pub fn ban(&self, key: KeyId) {
+        self.banned.write().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
     /// Whether something has ended this token before its time.
     #[must_use]
     pub fn void(&self, identity: &Identity) -> bool {
         identity.epochs.realm < self.realm_epoch.load(Ordering::Acquire)
+            || self.banned.read().unwrap_or_else(PoisonError::into_inner).contains(&identity.key)
             || self.entries.contains_key(&Key::Session(identity.session))
             || self
                 .entries
@@ -130,6 +142,7 @@ mod tests {
             scopes: Vec::new(),
             roles: Vec::new(),
             epochs,
+            key: KeyId::stored("key".into()),
             issued: Timestamp::default(),
             expires: Timestamp::default(),
             claims: serde_json::Map::new(),

@@ -33,6 +33,8 @@ pub enum BootError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the file of audit.output cannot be written: {}\n  hint: its folder must exist and be writable", io::Error::from(*.0))]
+    Audit(io::ErrorKind),
     #[error("login.users.argon2_memory: {0}")]
     Passwords(PasswordsError),
 }

@@ -1,22 +1,27 @@
 //! Joining a realm: which operator secrets it was made with, and which keys sign for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authority::jose;
-use crate::authority::keyring::Keyring;
+use crate::authority::keyring::{Keyring, KeyringError};
+use crate::authority::keys::{self, LIVE};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{Config, Migrate, StoreLocation};
-use crate::domain::refresh_token::Ratchet;
+use crate::domain::keys::Algorithm;
 use crate::domain::secret::{Fingerprint, OperatorSecret};
-use crate::store::{self, Realm, Store};
+use crate::store::{self, KeyChange, Realm, Replica, SigningKeys, Store};
 
 use super::{BootError, secrets};
 
 /// What a replica needs of its realm.
 pub struct Opened {
+    pub secrets: Vec<OperatorSecret>,
     pub keyring: Keyring,
-    pub ratchet: Ratchet,
+    /// Every operator secret the realm knows.
     pub known_secrets: Vec<Fingerprint>,
+    /// Who serves.
+    pub live: Vec<Replica>,
 }
 
 /// Joins the realm with the configured secrets. A replica none of whose secrets the realm knows does not start: it would
@@ -40,13 +45,16 @@ pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
         }
     }
     let keys = store.signing_keys().await?;
-    let keyring = Keyring::open(&config.realm, config.key.algorithm, &keys, &secrets)?;
-    let (signing, verifying) = secrets.split_first().ok_or(BootError::NotMigrated)?;
-    Ok(Opened { keyring, ratchet: Ratchet::new(&config.realm, signing, verifying), known_secrets: known })
+    let keyring = Keyring::open(&config.realm, &keys, &secrets)?;
+    if !has_key(&keys, config.key.algorithm) || keyring.signing(keys.now).is_none() {
+        return Err(KeyringError::NoKey(config.key.algorithm).into());
+    }
+    let live = store.replicas(LIVE).await?;
+    Ok(Opened { secrets, keyring, known_secrets: known, live })
 }
 
-/// `sidegate migrate`: the schema, the realm's first secret and its first signing key, each once, whoever else tries; and
-/// every signing key sealed under the secret that signs now.
+/// `sidegate migrate`: the schema, the realm's first secret and its first signing key, each once, whoever else tries; a
+/// key of the configured algorithm, if there is none; and every key sealed under the secret that signs now.
 ///
 /// # Errors
 /// [`BootError`].
@@ -69,20 +77,28 @@ async fn found(
     store.join(config.access_token.ttl).await?;
     let known = store.add_secret(first.fingerprint(), true).await?;
     require_common(known, secrets)?;
-    let keys = store.signing_keys().await?;
-    if keys.iter().all(|key| key.algorithm != config.key.algorithm) {
-        let key = Keyring::generate(&config.realm, config.key.algorithm, first, entropy)?;
-        store.add_first_signing_key(&key).await?;
-    }
-    // From here on the older secrets are needed for what clients still hold, and for nothing in the store.
-    for old in store.signing_keys().await?.iter().filter(|key| key.secret != first.fingerprint()) {
-        let new = Keyring::reseal(&config.realm, old, secrets, first, entropy)?;
-        store.add_secret(first.fingerprint(), false).await?;
-        store.reseal_signing_key(old, &new).await?;
-    }
+    let live = store.replicas(LIVE).await?;
+    let sealing = keys::signing(secrets, &live);
+    store.add_secret(sealing.fingerprint(), false).await?;
+    let missing = |stored: &SigningKeys| -> Result<Option<KeyChange>, BootError> {
+        if has_key(stored, config.key.algorithm) {
+            return Ok(keys::reseal(&config.realm, stored, secrets, sealing, entropy)?);
+        }
+        let key = Keyring::generate(&config.realm, config.key.algorithm, sealing, entropy)?;
+        // The first one has nobody to wait for.
+        let is_first = stored.list.iter().all(|key| key.banned.is_some());
+        let ahead = if is_first { Duration::ZERO } else { config.key.publish_ahead };
+        Ok(Some(KeyChange::Add(key, Some(ahead))))
+    };
+    while keys::change_keys(store, missing).await?.is_some() {}
     // What is founded must open: a start would fail otherwise.
-    Keyring::open(&config.realm, config.key.algorithm, &store.signing_keys().await?, secrets)?;
+    Keyring::open(&config.realm, &store.signing_keys().await?, secrets)?;
     Ok(())
+}
+
+/// Whether a key of this algorithm signs, did or will.
+fn has_key(keys: &SigningKeys, algorithm: Algorithm) -> bool {
+    keys.list.iter().any(|key| key.banned.is_none() && key.signs_from.is_some() && key.key.algorithm == algorithm)
 }
 
 fn require_common(known: Vec<Fingerprint>, secrets: &[OperatorSecret]) -> Result<Vec<Fingerprint>, BootError> {

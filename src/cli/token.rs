@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::authority::jose;
+use crate::authority::{jose, keys};
 use crate::boot::realm::{self, Opened};
 use crate::clock::{Clock, Entropy, SystemClock, rfc3339};
 use crate::config::checked::Config;
@@ -31,7 +31,8 @@ pub(super) async fn run(config: &Config, Command::Inspect: Command) -> Result<Ex
     let opened = realm::open(config, store.as_ref(), Entropy).await?;
     let token = input::token()?;
     if token.starts_with(PREFIX) {
-        inspect_refresh_token(&token, &opened.ratchet, store.as_ref()).await
+        let ratchet = keys::ratchet(&config.realm, &opened.secrets, &opened.live);
+        inspect_refresh_token(&token, &ratchet, store.as_ref()).await
     } else {
         inspect_access_token(&token, config, &opened, store.as_ref()).await
     }

@@ -11,8 +11,9 @@ use crate::config::checked::{Config, Login};
 use crate::domain::access_token::REGISTERED;
 use crate::domain::session::Subject;
 use crate::domain::user::{PasswordHash, User, UserName};
+use crate::telemetry::Event;
 
-use super::{Failure, UserArgument, input, joined_store, say};
+use super::{Failure, UserArgument, audit, input, joined_store, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -46,6 +47,9 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
+    // Before anything is changed: what cannot be recorded is not done.
+    let audit = audit(config)?;
+    let record = |outcome, name| audit.record(&Event::new("user", outcome).user(name));
     match command {
         Command::Add { user, subject, roles, scope, claims } => {
             let name = name(&user)?;
@@ -62,6 +66,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
                     user.name, user.subject
                 )));
             }
+            record("added", &user.name);
             say(format_args!("added {}", user.name))?;
         }
         Command::Passwd(user) => {
@@ -72,15 +77,25 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             }
             let hash = new_hash(config, &name).await?;
             store.set_password(&name, &hash).await?.ok_or_else(|| nobody(&name))?;
+            record("password_set", &name);
             say(format_args!("set a new password for {name}; all sessions ended"))?;
         }
-        Command::Disable(user) => set_disabled(config, &user, true).await?,
-        Command::Enable(user) => set_disabled(config, &user, false).await?,
+        Command::Disable(user) => {
+            let name = set_disabled(config, &user, true).await?;
+            record("disabled", &name);
+            say(format_args!("disabled {name}; all sessions ended"))?;
+        }
+        Command::Enable(user) => {
+            let name = set_disabled(config, &user, false).await?;
+            record("enabled", &name);
+            say(format_args!("enabled {name}"))?;
+        }
         Command::Remove(user) => {
             let name = name(&user)?;
             if !joined_store(config).await?.remove_user(&name).await? {
                 return Err(nobody(&name));
             }
+            record("removed", &name);
             say(format_args!("removed {name}; all sessions ended"))?;
         }
         Command::List => {
@@ -95,16 +110,12 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> Result<(), Failure> {
+async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> Result<UserName, Failure> {
     let name = name(user)?;
     if !joined_store(config).await?.set_disabled(&name, disabled).await? {
         return Err(nobody(&name));
     }
-    say(format_args!(
-        "{}",
-        if disabled { format!("disabled {name}; all sessions ended") } else { format!("enabled {name}") }
-    ))?;
-    Ok(())
+    Ok(name)
 }
 
 fn name(user: &UserArgument) -> Result<UserName, Failure> {

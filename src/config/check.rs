@@ -8,7 +8,7 @@ mod server;
 mod store;
 mod token;
 
-use super::checked::{Config, Log, LogFormat, LogLevel};
+use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel};
 use super::document::Document;
 
 /// `None` if anything was noted that leaves a value unknown.
@@ -18,6 +18,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let health = server::health(document, server.as_ref());
     let upstreams = server::upstreams(document, server.as_ref());
     let limits = server::limits(document);
+    let rates = server::rates(document);
     let store = store::store(document);
     let poll_interval = store::poll_interval(document, store.as_ref());
     let key = token::key(document);
@@ -34,12 +35,14 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         endpoint::warn_of_shadowed_routes(document, endpoints, routes);
     }
     let log = log(document);
+    let audit = audit(document);
     Some(Config {
         realm: realm?,
         server: server?,
         health: health?,
         upstreams: upstreams?,
         limits: limits?,
+        rates: rates?,
         store: store?,
         key: key?,
         access_token: access_token?,
@@ -52,6 +55,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         identity: identity?,
         routes: routes?,
         log: log?,
+        audit: audit?,
         warnings: Vec::new(),
     })
 }
@@ -91,3 +95,18 @@ fn log(document: &Document<'_>) -> Option<Log> {
 
 /// The upstream of everything that no route sends elsewhere.
 const DEFAULT_UPSTREAM: &str = "default";
+
+fn audit(document: &Document<'_>) -> Option<AuditOutput> {
+    let entry = document.section("audit").entry("output")?;
+    match entry.text()?.as_str() {
+        "" => Some(AuditOutput::Off),
+        "stdout" => Some(AuditOutput::Stdout),
+        text => {
+            let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
+            if path.is_none() {
+                entry.refuse("not a place for audit lines", entry.accepted());
+            }
+            path.map(|path| AuditOutput::File(document.surroundings().base.join(path)))
+        }
+    }
+}

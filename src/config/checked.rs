@@ -9,6 +9,7 @@ pub use super::network::Network;
 use crate::domain::access_token::TokenRules;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
+use crate::domain::rate::Rate;
 use crate::domain::rotation::RotationPolicy;
 use crate::domain::route::RouteTable;
 
@@ -23,6 +24,7 @@ pub struct Config {
     /// By name; `default` always exists.
     pub upstreams: BTreeMap<String, Upstream>,
     pub limits: Limits,
+    pub rates: Rates,
     pub store: Store,
     pub key: Key,
     pub access_token: AccessToken,
@@ -37,6 +39,7 @@ pub struct Config {
     pub identity: IdentityHeaders,
     pub routes: RouteTable,
     pub log: Log,
+    pub audit: AuditOutput,
     /// What works and is probably not meant, or weakens security; to be logged at each start.
     pub warnings: Vec<String>,
 }
@@ -97,6 +100,15 @@ pub struct Limits {
     pub stream_idle: Duration,
 }
 
+/// How often is too often; `None`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    pub login_per_account: Option<Rate>,
+    pub login_per_address: Option<Rate>,
+    pub refresh_per_session: Option<Rate>,
+    pub bad_tokens_per_address: Option<Rate>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     pub location: StoreLocation,
@@ -128,8 +140,12 @@ pub enum Migrate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub algorithm: Algorithm,
-    /// Files of operator secrets; the first one signs.
+    /// Files of operator secrets; the first one that every running replica has signs.
     pub secret_files: Vec<PathBuf>,
+    /// How long a key signs; zero: until it is told otherwise.
+    pub rotate_every: Duration,
+    /// How long a key is published before it signs.
+    pub publish_ahead: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +199,14 @@ pub struct Log {
     pub format: LogFormat,
     /// One line per request.
     pub access: bool,
+}
+
+/// Where audit lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditOutput {
+    Off,
+    Stdout,
+    File(PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

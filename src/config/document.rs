@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 pub(super) use self::entry::{Entry, Setting, in_quotes};
 use super::problem::{Place, Problem, Problems};
 use super::reference;
+use crate::domain::rate::Rate;
 
 /// A file and everything found out about it so far.
 pub(super) struct Document<'d> {
@@ -174,6 +175,10 @@ impl<'d> Section<'d> {
 
     pub(super) fn size<N: TryFrom<u64>>(&self, name: &str) -> Option<N> {
         self.entry(name)?.size()
+    }
+
+    pub(super) fn rate(&self, name: &str) -> Option<Setting<Rate>> {
+        self.entry(name)?.rate()
     }
 
     pub(super) fn choice<T>(&self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<T> {

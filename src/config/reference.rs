@@ -17,6 +17,7 @@ pub const SECTIONS: &[Section] = &[
     traffic::HEALTH,
     traffic::UPSTREAM,
     traffic::LIMIT,
+    traffic::RATE,
     token::STORE,
     token::KEY,
     token::ACCESS_TOKEN,
@@ -30,6 +31,7 @@ pub const SECTIONS: &[Section] = &[
     access::IDENTITY,
     access::ROUTE,
     traffic::LOG,
+    traffic::AUDIT,
 ];
 
 /// One table of the file.
@@ -91,6 +93,8 @@ pub enum Kind {
         from: &'static str,
         to: &'static str,
     },
+    /// How many in how long, or `""` = no limit.
+    Rate,
     /// One of these.
     Word(&'static [&'static str]),
     /// An inline table, described in words.

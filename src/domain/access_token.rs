@@ -133,7 +133,7 @@ pub fn verify_genuine(text: &str, keys: &KeySet, rules: &TokenRules) -> Result<I
     if !key.verifies(signing_input, signature) {
         return Err(TokenFault::Signature);
     }
-    read_claims(&payload, rules)
+    read_claims(&payload, &key.id, rules)
 }
 
 /// Whether the token is in its lifetime at `now`; also asked of a token from the cache.
@@ -214,7 +214,7 @@ fn read_header(bytes: &[u8]) -> Result<(String, String), TokenFault> {
     }
 }
 
-fn read_claims(payload: &[u8], rules: &TokenRules) -> Result<Identity, TokenFault> {
+fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identity, TokenFault> {
     let claims = strict_json::object(payload).map_err(|_| TokenFault::Claims)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).ok_or(TokenFault::Claims);
     if text("iss")? != rules.issuer {
@@ -252,7 +252,8 @@ fn read_claims(payload: &[u8], rules: &TokenRules) -> Result<Identity, TokenFaul
             .ok_or(TokenFault::Claims)?,
         Some(_) => return Err(TokenFault::Claims),
     };
-    Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, issued, expires, claims })
+    let key = key.clone();
+    Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, key, issued, expires, claims })
 }
 
 /// A `NumericDate` as we mint it: whole seconds, not negative, below 2⁵³ / 1000.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -63,6 +64,22 @@ pub enum Refusal {
     Scope(Vec<String>),
     /// A role, claim or path segment does not fit.
     Forbidden,
+    /// Too many bad tokens came from there: wait this long.
+    TooMany(Duration),
+}
+
+impl Refusal {
+    /// Whether it is for a token that was never genuine. One that was, and has expired or been ended since, is what every
+    /// honest client presents once in a while.
+    #[must_use]
+    pub const fn is_forgery(&self) -> bool {
+        match self {
+            Self::BadCredential(CredentialFault::Token(fault)) => {
+                !matches!(fault, TokenFault::Expired | TokenFault::Revoked)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Whether the rule looks at the token at all; where it does not, none is verified.
@@ -121,6 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::keys::KeyId;
     use crate::domain::route::RoutePath;
     use crate::domain::session::{Epochs, SessionId, Subject};
     use crate::domain::time::Timestamp;
@@ -134,6 +152,7 @@ mod tests {
             scopes: vec!["read".into()],
             roles: vec!["clerk".into()],
             epochs: Epochs::default(),
+            key: KeyId::stored("key".into()),
             issued: Timestamp::default(),
             expires: Timestamp::default(),
             claims,

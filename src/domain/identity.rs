@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::keys::KeyId;
 use super::session::{Epochs, SessionId, Subject};
 use super::time::Timestamp;
 
@@ -17,6 +18,8 @@ pub struct Identity {
     pub scopes: Vec<String>,
     pub roles: Vec<String>,
     pub epochs: Epochs,
+    /// What the token was signed with.
+    pub key: KeyId,
     pub issued: Timestamp,
     pub expires: Timestamp,
     /// Every claim, registered ones included.

@@ -78,6 +78,12 @@ impl fmt::Display for Algorithm {
 pub struct KeyId(String);
 
 impl KeyId {
+    /// A kid as it was stored; what is none is no key's.
+    #[must_use]
+    pub const fn stored(kid: String) -> Self {
+        Self(kid)
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -106,6 +106,18 @@ impl Ratchet {
         Self { realm: realm.to_owned(), keys }
     }
 
+    /// The key id that new tokens carry.
+    #[must_use]
+    pub fn signs_with(&self) -> [u8; 4] {
+        self.keys[0].id
+    }
+
+    /// Whether it opens tokens made with the operator secret of this key id.
+    #[must_use]
+    pub fn has(&self, key_id: [u8; 4]) -> bool {
+        self.keys.iter().any(|key| key.id == key_id)
+    }
+
     /// The token of a new session. `secret` is 32 fresh random bytes.
     #[must_use]
     pub fn first(&self, session: SessionId, secret: [u8; 32]) -> RefreshToken {

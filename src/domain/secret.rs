@@ -59,6 +59,15 @@ impl fmt::Debug for OperatorSecret {
     }
 }
 
+/// Which of our secrets signs: the first one that everybody who is there has, or else, as nothing suits all, our first.
+/// A secret that only some have would make tokens that the others cannot open.
+#[must_use]
+pub fn signing_secret<'a>(ours: &[Fingerprint], everybody: impl Iterator<Item = &'a [Fingerprint]>) -> usize {
+    let everybody: Vec<_> = everybody.collect();
+    let common = ours.iter().position(|secret| everybody.iter().all(|theirs| theirs.contains(secret)));
+    common.unwrap_or(0)
+}
+
 /// Why a secret was refused at load. Carries no byte of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakSecret {

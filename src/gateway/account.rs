@@ -47,7 +47,7 @@ pub(super) async fn password(authority: &Authority, request: &EndpointRequest) -
 pub(super) async fn sessions(authority: &Authority, request: &EndpointRequest) -> Result<Answer, Refusal> {
     let identity = bearer(request, &["DELETE", "GET", "HEAD"])?;
     if request.method == Method::DELETE {
-        return Ok(match authority.end_other_sessions(identity).await {
+        return Ok(match authority.end_other_sessions(identity, &request.from).await {
             Ok(ended) => answer::private_document(&json!({ "ended": ended })),
             Err(error) => answer::logout_error(&error),
         });
@@ -69,7 +69,7 @@ pub(super) async fn session(
 ) -> Result<Answer, Refusal> {
     let identity = bearer(request, &["DELETE"])?;
     let Some(id) = id else { return Ok(answer::problem(404, NO_SUCH_SESSION)) };
-    Ok(match authority.end_own_session(identity, id).await {
+    Ok(match authority.end_own_session(identity, id, &request.from).await {
         Ok(true) => answer::private_document(&json!({ "ended": 1 })),
         Ok(false) => answer::problem(404, NO_SUCH_SESSION),
         Err(error) => answer::logout_error(&error),
@@ -79,7 +79,7 @@ pub(super) async fn session(
 /// `POST`: ends every session of the subject, this one too.
 pub(super) async fn logout_all(authority: &Authority, request: &EndpointRequest) -> Result<Answer, Refusal> {
     let identity = bearer(request, &["POST"])?;
-    Ok(match authority.logout_all(identity).await {
+    Ok(match authority.logout_all(identity, &request.from).await {
         Ok(()) => answer::done(),
         Err(error) => answer::logout_error(&error),
     })

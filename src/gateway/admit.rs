@@ -6,11 +6,10 @@ use http::{HeaderMap, Method, header};
 
 use crate::authority::Authority;
 use crate::config::checked::Endpoints;
-use crate::domain::decision::{self, Credential, CredentialFault, FieldFault, Permit};
+use crate::domain::decision::{self, Credential, CredentialFault, FieldFault, Permit, Refusal};
 use crate::domain::route::{RoutePath, RouteTable};
 use crate::domain::target::Target;
 
-use super::answer::{self, Refused};
 use super::endpoints::Endpoint;
 
 /// The outcome for one request, and the pattern of the route it was judged by.
@@ -25,7 +24,7 @@ pub struct Admitted {
 pub enum Admission {
     Endpoint(Endpoint),
     Forward(Permit),
-    Refuse(Refused),
+    Refuse(Refusal),
 }
 
 /// The rules requests are judged by.
@@ -52,7 +51,7 @@ impl Rules {
         };
         let admission = match decision::decide(&found, &credential) {
             Ok(permit) => Admission::Forward(permit),
-            Err(refusal) => Admission::Refuse(answer::refusal(&refusal, authority.realm())),
+            Err(refusal) => Admission::Refuse(refusal),
         };
         Admitted { admission, route: found.pattern().map(RoutePath::text) }
     }

@@ -3,6 +3,8 @@
 //! Refusals of the gate are RFC 9457 problems with an RFC 6750 challenge; the token endpoints speak RFC 6749 §5. The
 //! internal reason never leaves the process: a bad signature, an expired and a revoked token look the same from outside.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -48,6 +50,7 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
             (403, "the access token does not reach that far", Some(bearer(&parameters)), "scope")
         }
         Refusal::Forbidden => (403, "this is not allowed to you", None, "forbidden"),
+        Refusal::TooMany(_) => (429, "too many requests with a bad token came from there", None, "too_many_bad_tokens"),
     };
     let mut answer = problem(status, detail);
     if let Some(challenge) = challenge {
@@ -55,6 +58,9 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
     }
     if let Refusal::Method(methods) = refusal {
         insert(&mut answer, header::ALLOW, &methods.join(", "));
+    }
+    if let Refusal::TooMany(wait) = refusal {
+        retry_after(&mut answer, *wait);
     }
     Refused { answer, reason }
 }
@@ -168,6 +174,7 @@ pub fn bad_request(fault: BadRequest) -> Answer {
 pub fn login_error(error: &LoginError) -> Answer {
     match error {
         LoginError::Refused => oauth_error(400, "invalid_grant", "the user name or the password is wrong"),
+        LoginError::Limited(wait) => too_many(*wait, "too many attempts to log in"),
         LoginError::Busy => unavailable("too many logins at once"),
         LoginError::Unavailable(_) => unavailable("logins are not possible at the moment"),
         LoginError::Internal => oauth_error(500, "server_error", "the login failed"),
@@ -179,6 +186,7 @@ pub fn login_error(error: &LoginError) -> Answer {
 pub fn password_error(error: &PasswordError) -> Answer {
     match error {
         PasswordError::Refused => problem(403, "the current password is wrong"),
+        PasswordError::Limited(wait) => too_many(*wait, "too many attempts with a wrong password"),
         PasswordError::Weak(weak) => problem(422, &weak.to_string()),
         PasswordError::Busy => unavailable("too many passwords at once"),
         PasswordError::Unavailable(_) => unavailable("passwords cannot be changed at the moment"),
@@ -192,6 +200,7 @@ pub fn refresh_error(error: &RefreshError) -> Answer {
     match error {
         RefreshError::InvalidGrant(_) => oauth_error(400, "invalid_grant", "the refresh token is not valid"),
         RefreshError::AlreadyRotated => oauth_error(400, "invalid_grant", "the refresh token was already rotated"),
+        RefreshError::Limited(wait) => too_many(*wait, "this session refreshes too often"),
         RefreshError::Unavailable(_) | RefreshError::SecretNotHere => {
             unavailable("refreshing is not possible at the moment")
         }
@@ -221,6 +230,19 @@ fn unavailable(description: &str) -> Answer {
     let mut answer = oauth_error(503, "temporarily_unavailable", description);
     insert(&mut answer, header::RETRY_AFTER, RETRY_AFTER);
     answer
+}
+
+/// 429 (RFC 6585 §4): the same again is right, later.
+fn too_many(wait: Duration, description: &str) -> Answer {
+    let mut answer = oauth_error(429, "temporarily_unavailable", description);
+    retry_after(&mut answer, wait);
+    answer
+}
+
+/// In whole seconds, so that whoever waits that long has waited long enough (RFC 9110 §10.2.3).
+fn retry_after(answer: &mut Answer, wait: Duration) {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    insert(answer, header::RETRY_AFTER, &seconds.to_string());
 }
 
 fn oauth_error(status: u16, error: &str, description: &str) -> Answer {

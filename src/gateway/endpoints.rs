@@ -109,7 +109,10 @@ pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: Endp
         Endpoint::Sessions => account::sessions(authority, request).await,
         Endpoint::Session(id) => account::session(authority, request, id).await,
     };
-    answered.unwrap_or_else(|refusal| answer::refusal(&refusal, authority.realm()).answer)
+    answered.unwrap_or_else(|refusal| {
+        let refusal = authority.slowed_down(refusal, request.from.address);
+        answer::refusal(&refusal, authority.realm()).answer
+    })
 }
 
 fn keys(authority: &Authority, method: &Method) -> Answer {
@@ -166,7 +169,7 @@ async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Resu
         return Err(BadRequest::Malformed("refresh_token is missing"));
     }
     for token in [in_body, in_field].into_iter().flatten() {
-        match authority.logout(token).await {
+        match authority.logout(token, &request.from).await {
             Ok(true) => return Ok(Ok(answer::done())),
             Ok(false) => {}
             Err(error) => return Ok(Ok(answer::logout_error(&error))),

@@ -17,9 +17,10 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
-    StoreError, Swap,
+    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
+use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::ALLOWANCE;
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::{Fingerprint, sha256};
@@ -29,6 +30,7 @@ use crate::domain::user::{PasswordHash, User, UserName};
 
 mod connection;
 mod cursor;
+mod keys;
 mod schema;
 mod statements;
 
@@ -78,6 +80,7 @@ impl PostgresStore {
             revocations: rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?,
             cursor: Cursor(position.to_string()),
             realm_epoch: first.counter("realm_epoch")?,
+            keys_version: first.counter("keys_version")?,
             now: first.time("now")?,
         };
         Ok((position, page))
@@ -109,40 +112,29 @@ impl Store for PostgresStore {
         rows.iter().map(rows::fingerprint).collect()
     }
 
-    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
-        let rows = self.connections.rows(|| sqlx::query(statements::SIGNING_KEYS).bind(&self.realm)).await?;
-        rows.iter().map(rows::sealed_key).collect()
+    async fn remove_secret(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let statement = || sqlx::query(statements::REMOVE_SECRET).bind(&self.realm).bind(&fingerprint.as_bytes()[..]);
+        Ok(!self.connections.rows(statement).await?.is_empty())
     }
 
-    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
-        let kid = text_column(&key.kid);
-        let rows = self
-            .connections
-            .rows_in_sequence(self.lock("signing key", ""), || {
-                sqlx::query(statements::ADD_FIRST_SIGNING_KEY)
-                    .bind(&self.realm)
-                    .bind(&kid)
-                    .bind(key.algorithm.name())
-                    .bind(&key.secret.as_bytes()[..])
-                    .bind(&key.sealed)
-            })
-            .await?;
-        Ok(!rows.is_empty())
+    async fn signing_keys(&self) -> Result<SigningKeys, StoreError> {
+        self.read_keys().await
     }
 
-    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
-        let rows = self
-            .connections
-            .rows(|| {
-                sqlx::query(statements::RESEAL_SIGNING_KEY)
-                    .bind(&self.realm)
-                    .bind(&old.kid)
-                    .bind(&old.sealed)
-                    .bind(&new.secret.as_bytes()[..])
-                    .bind(&new.sealed)
-            })
-            .await?;
-        Ok(!rows.is_empty())
+    async fn change_keys(&self, version: u64, change: &KeyChange) -> Result<bool, StoreError> {
+        self.change(version, change).await
+    }
+
+    async fn report(&self, replica: &Replica) -> Result<(), StoreError> {
+        self.see(replica).await
+    }
+
+    async fn replicas(&self, live: Duration) -> Result<Vec<Replica>, StoreError> {
+        self.seen(live).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.forget(replica).await
     }
 
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
@@ -403,6 +395,26 @@ impl Store for PostgresStore {
             .rows(|| sqlx::query(statements::REMOVE_USER).bind(&self.realm).bind(span(ALLOWANCE)).bind(name.as_str()))
             .await?;
         Ok(!rows.is_empty())
+    }
+
+    async fn take(&self, bucket: Bucket, rate: Rate) -> Result<Taking, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::TAKE)
+                    .bind(&self.realm)
+                    .bind(&bucket.as_bytes()[..])
+                    .bind(span(rate.pace()))
+                    .bind(span(rate.fill()))
+            })
+            .await?;
+        let row = only(&rows)?;
+        rows::taking(row, row.time("now")?, rate)
+    }
+
+    async fn refill(&self, bucket: Bucket) -> Result<(), StoreError> {
+        let statement = || sqlx::query(statements::REFILL).bind(&self.realm).bind(&bucket.as_bytes()[..]);
+        self.connections.rows(statement).await.map(drop)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Account, SealedKey, StoreError};
+use super::{Account, Replica, ReplicaId, SealedKey, SigningKeys, StoreError, StoredKey, Taking};
 use crate::domain::keys::Algorithm;
+use crate::domain::rate::Rate;
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::domain::secret::Fingerprint;
 use crate::domain::session::{Epochs, Origin, RecentRotations, Salt, Session, SessionId, Subject, TokenHash};
@@ -137,13 +138,58 @@ pub(super) fn revocation(row: &impl Columns) -> Result<Option<Revocation>, Store
     Ok(Some(Revocation { revoked, until: row.time("until")? }))
 }
 
-pub(super) fn sealed_key(row: &impl Columns) -> Result<SealedKey, StoreError> {
-    Ok(SealedKey {
-        kid: row.text("kid")?,
-        algorithm: Algorithm::parse(&row.text("algorithm")?).ok_or_else(|| damaged("algorithm"))?,
-        secret: Fingerprint::from_bytes(row.array("secret")?),
-        sealed: row.bytes("sealed")?,
+pub(super) fn stored_key(row: &impl Columns) -> Result<StoredKey, StoreError> {
+    Ok(StoredKey {
+        key: SealedKey {
+            kid: row.text("kid")?,
+            algorithm: Algorithm::parse(&row.text("algorithm")?).ok_or_else(|| damaged("algorithm"))?,
+            secret: Fingerprint::from_bytes(row.array("secret")?),
+            sealed: row.bytes("sealed")?,
+        },
+        added: row.time("added")?,
+        signs_from: row.optional_integer("signs_from")?.map(Timestamp::from_millis),
+        banned: row.optional_integer("banned")?.map(Timestamp::from_millis),
     })
+}
+
+/// All keys, from the rows of a statement that answers one row at least: without a key, one without a `kid`.
+pub(super) fn signing_keys<R: Columns>(rows: &[R], now: Timestamp) -> Result<SigningKeys, StoreError> {
+    let first = rows.first().ok_or_else(|| damaged("keys_version"))?;
+    let mut list = Vec::new();
+    for row in rows {
+        if row.optional_text("kid")?.is_some() {
+            list.push(stored_key(row)?);
+        }
+    }
+    let longest_access_ttl = Duration::from_millis(first.counter("access_ttl")?);
+    Ok(SigningKeys { version: first.counter("keys_version")?, list, longest_access_ttl, now })
+}
+
+pub(super) fn replica(row: &impl Columns) -> Result<Replica, StoreError> {
+    let secrets = row.bytes("secrets")?;
+    let (fingerprints, rest) = secrets.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(damaged("secrets"));
+    }
+    Ok(Replica {
+        id: ReplicaId(row.array("id")?),
+        name: row.text("name")?,
+        secrets: fingerprints.iter().copied().map(Fingerprint::from_bytes).collect(),
+    })
+}
+
+pub(super) fn fingerprints_column(secrets: &[Fingerprint]) -> Vec<u8> {
+    secrets.iter().flat_map(|secret| *secret.as_bytes()).collect()
+}
+
+/// What a bucket gave: whether the statement took one, and otherwise when it found the bucket whole again. Whoever was
+/// overtaken by another does not know that, and waits for one turn.
+pub(super) fn taking(row: &impl Columns, now: Timestamp, rate: Rate) -> Result<Taking, StoreError> {
+    if row.flag("taken")? {
+        return Ok(Taking::Taken);
+    }
+    let whole_at = row.optional_integer("whole_at")?.map(Timestamp::from_millis);
+    Ok(Taking::Wait(rate.take(whole_at, now).err().unwrap_or(rate.pace())))
 }
 
 pub(super) fn fingerprint(row: &impl Columns) -> Result<Fingerprint, StoreError> {

@@ -1,9 +1,20 @@
 //! Whether the tables are this version's.
 
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
 use super::StoreError;
 
 /// One migration: its number and the hash of its text.
 pub(super) type Step = (i64, Vec<u8>);
+
+/// The migrations of a store, each with its number, its name and its text.
+pub(super) fn migrator<const N: usize>(steps: [(i64, &'static str, &'static str); N]) -> Migrator {
+    let migration = |(version, name, text): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.map(migration).into())
+}
 
 /// What has to be done before the tables can be used.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,10 +18,11 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
-    StoreError, Swap,
+    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
 use crate::clock::SharedClock;
+use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::{ALLOWANCE, Revoked};
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::Fingerprint;
@@ -29,7 +30,9 @@ use crate::domain::session::{Epochs, RecentRotation, Session, SessionId, Subject
 use crate::domain::time::Timestamp;
 use crate::domain::user::{PasswordHash, User, UserName};
 
+mod buckets;
 mod connection;
+mod keys;
 mod schema;
 mod statements;
 
@@ -120,6 +123,7 @@ impl SqliteStore {
                     revocations: revocations.collect::<Result<_, _>>()?,
                     cursor: Cursor(newest.to_string()),
                     realm_epoch: first.counter("realm_epoch")?,
+                    keys_version: first.counter("keys_version")?,
                     now,
                 };
                 Ok((newest, page))
@@ -164,48 +168,38 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+    async fn remove_secret(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.connections
             .within(async {
-                let mut reader = self.connections.reader().await?;
-                let rows = sqlx::query(statements::SIGNING_KEYS).bind(&self.realm).fetch_all(&mut *reader).await?;
-                Ok(rows.iter().map(rows::sealed_key).collect::<Result<_, _>>()?)
+                let mut writer = self.connections.writer().await?;
+                let done = sqlx::query(statements::REMOVE_SECRET)
+                    .bind(&self.realm)
+                    .bind(&fingerprint.as_bytes()[..])
+                    .execute(&mut *writer)
+                    .await?;
+                Ok(done.rows_affected() > 0)
             })
             .await
     }
 
-    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
-        self.connections
-            .within(async {
-                let mut writer = self.connections.writer().await?;
-                let rows = sqlx::query(statements::ADD_FIRST_SIGNING_KEY)
-                    .bind(&self.realm)
-                    .bind(text_column(&key.kid))
-                    .bind(key.algorithm.name())
-                    .bind(&key.secret.as_bytes()[..])
-                    .bind(&key.sealed)
-                    .fetch_all(&mut *writer)
-                    .await?;
-                Ok(!rows.is_empty())
-            })
-            .await
+    async fn signing_keys(&self) -> Result<SigningKeys, StoreError> {
+        self.read_keys().await
     }
 
-    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
-        self.connections
-            .within(async {
-                let mut writer = self.connections.writer().await?;
-                let rows = sqlx::query(statements::RESEAL_SIGNING_KEY)
-                    .bind(&self.realm)
-                    .bind(&old.kid)
-                    .bind(&old.sealed)
-                    .bind(&new.secret.as_bytes()[..])
-                    .bind(&new.sealed)
-                    .fetch_all(&mut *writer)
-                    .await?;
-                Ok(!rows.is_empty())
-            })
-            .await
+    async fn change_keys(&self, version: u64, change: &KeyChange) -> Result<bool, StoreError> {
+        self.change(version, change).await
+    }
+
+    async fn report(&self, replica: &Replica) -> Result<(), StoreError> {
+        self.see(replica).await
+    }
+
+    async fn replicas(&self, live: Duration) -> Result<Vec<Replica>, StoreError> {
+        self.seen(live).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.forget(replica).await
     }
 
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
@@ -405,7 +399,12 @@ impl Store for SqliteStore {
                 let mut transaction = self.connections.transaction().await?;
                 let before = self.clock.now().as_millis().saturating_sub(span(keep));
                 let mut purged = 0;
-                for statement in [statements::PURGE_SESSIONS, statements::PURGE_REVOCATIONS] {
+                for statement in [
+                    statements::PURGE_SESSIONS,
+                    statements::PURGE_REVOCATIONS,
+                    statements::PURGE_BUCKETS,
+                    statements::PURGE_REPLICAS,
+                ] {
                     let done = sqlx::query(statement)
                         .bind(&self.realm)
                         .bind(before)
@@ -582,6 +581,14 @@ impl Store for SqliteStore {
                 Ok(epoch.is_some())
             })
             .await
+    }
+
+    async fn take(&self, bucket: Bucket, rate: Rate) -> Result<Taking, StoreError> {
+        self.take_one(bucket, rate).await
+    }
+
+    async fn refill(&self, bucket: Bucket) -> Result<(), StoreError> {
+        self.make_whole(bucket).await
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

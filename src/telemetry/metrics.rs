@@ -23,6 +23,9 @@ pub struct Metrics {
     /// Refreshes that were answered again.
     pub repeats: Counter,
     pub logouts: Outcomes,
+    /// Attempts that came too fast, by the name of the limit.
+    pub limited: Outcomes,
+    pub audit_lost: Counter,
     pub feed_failures: Counter,
     pub connections: Gauge,
     pub connections_refused: Counter,
@@ -83,6 +86,8 @@ impl Default for Metrics {
             refreshes: outcomes(&mut registry, "refreshes", "Refreshes by outcome"),
             repeats: counter(&mut registry, "refresh_repeats", "Refreshes answered again with the same token"),
             logouts: outcomes(&mut registry, "logouts", "Logouts by outcome"),
+            limited: outcomes(&mut registry, "limited", "Attempts that came too fast, by limit"),
+            audit_lost: counter(&mut registry, "audit_lost", "Audit lines that could not be written"),
             feed_failures: counter(&mut registry, "feed_failures", "Reads of the revocations that failed"),
             connections: gauge(&mut registry, "connections", "Open client connections"),
             connections_refused: counter(&mut registry, "connections_refused", "Client connections over the limit"),

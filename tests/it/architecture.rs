@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["authority", "config", "domain", "clock", "lifecycle", "telemetry"]),
     ("admin", &["authority", "config", "domain", "clock", "lifecycle", "telemetry"]),
     ("authority", &["store", "config", "domain", "clock", "telemetry"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "domain", "clock"]),
     ("lifecycle", &[]),
     ("store", &["config", "domain", "clock"]),
     ("config", &["domain"]),

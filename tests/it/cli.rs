@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use sidegate::boot;
 use sidegate::clock::{Entropy, SystemClock};
 
-use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh};
+use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh, until_refused};
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::net::free_address;
 use crate::support::process::{Finished, Home, Process};
@@ -17,25 +17,19 @@ async fn with_input(deployment: &Deployment, arguments: &[&str], input: &str) ->
 
 fn done(finished: &Finished) -> &str {
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    assert_eq!(finished.stderr, "");
+    assert!(finished.stderr.lines().all(is_audit_line), "{finished:?}");
     &finished.stdout
+}
+
+/// What a command has changed is said on standard error, too.
+fn is_audit_line(line: &str) -> bool {
+    line.starts_with("{\"time\":") && line.contains("\"by\":\"command\"")
 }
 
 fn failed<'a>(finished: &'a Finished, text: &str) -> &'a str {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains(text), "{finished:?}");
     &finished.stderr
-}
-
-/// Until the running replica has read what a command wrote.
-async fn until_refused(gate: std::net::SocketAddr, access: &str) {
-    for _ in 0..500 {
-        if call(gate, "/", access).await.status == 401 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("still accepted");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The main job, end to end: log in, call, be refused, refresh, go on, log out, be refused at once.
 
-use crate::support::client::{Pair, call, logged_in, logout, oauth_error, refresh};
+use crate::support::client::{Pair, call, logged_in, logout, oauth_error, refresh, until_refused};
 use crate::support::deployment::{Deployment, StoreKind, USER};
 use crate::support::raw::{self, request};
 
@@ -65,14 +65,4 @@ async fn what_a_command_revokes_is_refused_by_running_processes() {
         let again = logged_in(other.gate).await;
         assert_eq!(call(one.gate, "/", &again.access).await.status, 200);
     }
-}
-
-async fn until_refused(gate: std::net::SocketAddr, access: &str) {
-    for _ in 0..200 {
-        if call(gate, "/", access).await.status == 401 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("still accepted");
 }

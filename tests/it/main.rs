@@ -5,12 +5,15 @@
 mod access_token;
 mod account;
 mod architecture;
+mod audit;
 mod cli;
 mod config;
 mod edge;
 mod ends;
 mod faults;
 mod flow;
+mod keys;
+mod limits;
 mod properties;
 mod readme;
 mod store;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::{Host, Url};
 
 use super::DEFAULT_UPSTREAM;
-use crate::config::checked::{Limits, Network, Server, Upstream, UpstreamAuthorization};
+use crate::config::checked::{Limits, Network, Rates, Server, Upstream, UpstreamAuthorization};
 use crate::config::document::{Document, Entry, Section};
 
 pub(super) fn server(document: &Document<'_>) -> Option<Server> {
@@ -179,6 +179,20 @@ fn reaches(host: &Host<&str>, port: u16, listen: SocketAddr) -> bool {
     };
     let here = listen.ip().is_unspecified() && (address.is_loopback() || address.is_unspecified());
     listen.port() == port && (listen.ip() == address || here)
+}
+
+pub(super) fn rates(document: &Document<'_>) -> Option<Rates> {
+    let section = document.section("rate");
+    let login_per_account = section.rate("login_per_account");
+    let login_per_address = section.rate("login_per_address");
+    let refresh_per_session = section.rate("refresh_per_session");
+    let bad_tokens_per_address = section.rate("bad_tokens_per_address");
+    Some(Rates {
+        login_per_account: login_per_account?.on(),
+        login_per_address: login_per_address?.on(),
+        refresh_per_session: refresh_per_session?.on(),
+        bad_tokens_per_address: bad_tokens_per_address?.on(),
+    })
 }
 
 pub(super) fn limits(document: &Document<'_>) -> Option<Limits> {

@@ -26,8 +26,28 @@ pub(super) fn key(document: &Document<'_>) -> Option<Key> {
             None => secret_files = None,
         }
     }
-    Some(Key { algorithm: algorithm?, secret_files: secret_files? })
+    let rotate_every = section.duration("rotate_every");
+    let publish_ahead = section.duration("publish_ahead");
+    if let (Some(every), Some(ahead)) = (rotate_every, publish_ahead)
+        && !every.is_zero()
+    {
+        if every < SHORTEST_ROTATION {
+            section.refuse("rotate_every", "too short", "write at least 1h, or 0s");
+        } else if every <= ahead {
+            let hint = "a key is published before it signs: raise rotate_every or lower publish_ahead";
+            section.refuse("rotate_every", "not longer than key.publish_ahead", hint);
+        }
+    }
+    Some(Key {
+        algorithm: algorithm?,
+        secret_files: secret_files?,
+        rotate_every: rotate_every?,
+        publish_ahead: publish_ahead?,
+    })
 }
+
+/// Every key is looked after, and sealed, and published until it is over.
+const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
 
 pub(super) fn access_token(document: &Document<'_>) -> Option<AccessToken> {
     let section = document.section("access_token");

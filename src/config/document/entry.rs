@@ -11,6 +11,7 @@ use super::Document;
 use crate::config::problem::{Place, Problem};
 use crate::config::reference::{Key, Kind};
 use crate::config::value::{self, Expansion};
+use crate::domain::rate::Rate;
 
 /// A key's value with everything a message about it needs.
 #[derive(Clone)]
@@ -171,6 +172,20 @@ impl<'d> Entry<'d> {
         None
     }
 
+    pub(in crate::config) fn rate(&self) -> Option<Setting<Rate>> {
+        let text = self.text()?;
+        if text.is_empty() {
+            return Some(Setting::Off);
+        }
+        let rate = text.split_once('/').and_then(|(most, per)| {
+            Rate::new(most.parse().ok()?, value::duration(per).filter(|per| *per <= LONGEST_RATE)?)
+        });
+        if rate.is_none() {
+            self.refuse("not a rate", RATE_HINT);
+        }
+        rate.map(Setting::On)
+    }
+
     /// One of the key's words; `meaning` knows each of them.
     pub(in crate::config) fn choice<T>(&self, meaning: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text()?;
@@ -245,12 +260,16 @@ impl<'d> Entry<'d> {
             Kind::Text(words) | Kind::List(words) | Kind::TextOrList(words) => format!("write {words}"),
             Kind::Word(words) => format!("write {}", value::either(words, |word| format!("\"{word}\""))),
             Kind::Map(words) => format!("write {{ {words} }}"),
+            Kind::Rate => RATE_HINT.to_owned(),
             Kind::Flag => "write true or false".to_owned(),
             Kind::Number { from, to } => format!("write a number from {from} to {to}"),
             Kind::Duration { from, to } | Kind::Size { from, to } => format!("at least {from}, at most {to}"),
         }
     }
 }
+
+const RATE_HINT: &str = "write how many in how long: \"10/15m\", in a day at most, not more than one in a millisecond";
+const LONGEST_RATE: Duration = Duration::from_hours(24);
 
 /// What a key says that `""` turns off.
 #[derive(Clone, Debug, PartialEq, Eq)]

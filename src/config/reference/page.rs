@@ -37,6 +37,7 @@ fn accepted(kind: Kind) -> String {
         Kind::Number { from, to } => format!("{from} to {to}"),
         Kind::Duration { from, to } => format!("duration, {from} to {to}"),
         Kind::Size { from, to } => format!("size, {from} to {to}"),
+        Kind::Rate => "a rate, or `\"\"` = no limit".to_owned(),
         Kind::Word(words) => either(words, |word| format!("`\"{word}\"`")),
         Kind::Map(words) => format!("`{{ … }}`: {words}"),
     }
@@ -50,6 +51,7 @@ problem is never used.
 
 - **Durations** are texts with a unit: `"250ms"`, `"30s"`, `"15m"`, `"12h"`, `"7d"`, also `"1h 30m"`.
 - **Sizes** are texts with a unit: `"512B"`, `"64KiB"`, `"16MiB"`, `"1GiB"`.
+- **Rates** say how many, and in what time as many come back: `"10/15m"` is ten at once, and then one each 90 seconds.
 - **Variables**: `${NAME}` in a text is replaced by the environment variable; one that is not set is a problem. `$${` stands
   for a literal `${`. Keys are not expanded.
 - **Paths** that are relative start at the directory sidegate is started in.

@@ -67,16 +67,28 @@ pub(super) const KEY: Section = Section {
             Kind::Word(&["ES256", "ES384", "EdDSA", "HS256", "HS384", "HS512"]),
             r#""ES256""#,
             "Signature of access tokens. With `ES…` and `EdDSA` others can verify them by `/.well-known/jwks.json`; with \
-             `HS…` only sidegate can. After a change the next `sidegate migrate` makes a key, and the old one goes on \
-             verifying.",
+             `HS…` only sidegate can. After a change the next `sidegate migrate` makes a key, which signs after \
+             `publish_ahead`; the old one goes on verifying.",
         ),
         key(
             "secret_files",
             Kind::List("a path"),
             r#"["data/secret"]"#,
-            "Files with at least 32 random bytes each. The first one signs, the others only verify: to change the \
-             secret give every instance both files, the new one last; then put it first and run `sidegate migrate`; \
-             take the old one away after `session.max_ttl`. With SQLite a missing first file is made at the first start.",
+            "Files with at least 32 random bytes each. The first one that every running instance has signs, the others \
+             only verify: to change the secret, put the new file first and keep the old one; take that away after \
+             `session.max_ttl`. With SQLite a missing first file is made at the first start.",
+        ),
+        key(
+            "rotate_every",
+            Kind::Duration { from: "0s", to: "1000d" },
+            r#""0s""#,
+            "How long a key signs before a new one takes over by itself; `0s`: only when `sidegate keys rotate` says so.",
+        ),
+        key(
+            "publish_ahead",
+            Kind::Duration { from: "0s", to: "30d" },
+            r#""1h""#,
+            "How long a new key is published before it signs: longer than others keep `/.well-known/jwks.json`.",
         ),
     ],
 };

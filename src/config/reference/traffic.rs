@@ -180,6 +180,48 @@ pub(super) const LIMIT: Section = Section {
     ],
 };
 
+pub(super) const RATE: Section = Section {
+    path: "rate",
+    shape: Shape::Table,
+    doc: "How often is too often. Who is too fast gets 429 with `Retry-After`, and is served again after that: nobody is \
+          locked out. Limits on logins and refreshes count for all instances together, on bad tokens for each by itself. \
+          Addresses are those that `server.trusted_proxies` vouches for; an IPv6 client counts by its /64.",
+    keys: &[
+        key(
+            "login_per_account",
+            Kind::Rate,
+            r#""10/15m""#,
+            "Attempts to log in with one name, whether or not somebody has it. A login that succeeds makes the count \
+             whole again. Where the user is logged in already, the same address has a count of its own, so that strangers \
+             cannot keep the owner out. Guesses of the current password at `/auth/password` are counted for each session.",
+        ),
+        key("login_per_address", Kind::Rate, r#""60/1m""#, "Attempts to log in from one address, whatever the name."),
+        key("refresh_per_session", Kind::Rate, r#""30/1m""#, "Refreshes of one session."),
+        key(
+            "bad_tokens_per_address",
+            Kind::Rate,
+            r#""600/1m""#,
+            "Requests from one address with a token that was never genuine; expired and revoked ones do not count. Good \
+             tokens from there go on being served.",
+        ),
+    ],
+};
+
+pub(super) const AUDIT: Section = Section {
+    path: "audit",
+    shape: Shape::Table,
+    doc: "One JSON line for each event of authentication: logins, refreshes and their verdicts, logouts, revocations, \
+          passwords, users, keys, limits. [docs/audit.md](audit.md) names every event and field.",
+    keys: &[key(
+        "output",
+        Kind::Text("`\"stdout\"`, `\"file:PATH\"`, or `\"\"` = off"),
+        r#""stdout""#,
+        "Where the lines go. A file is opened anew for each line, so that it can be moved away at any time. Commands \
+         write to the same file, or to standard error instead of standard output. A line that cannot be written goes \
+         to the log as an error, and is counted.",
+    )],
+};
+
 pub(super) const LOG: Section = Section {
     path: "log",
     shape: Shape::Table,

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Executor, PgConnection, Row, SqlSafeStr};
+use sqlx::{Connection, Executor, PgConnection, Row};
 
 use super::super::StoreError;
 use super::super::schema::{self, Standing, Step};
@@ -74,9 +74,10 @@ async fn exists(connection: &mut PgConnection, question: &'static str) -> Result
 }
 
 fn migrator() -> Migrator {
-    let initial = include_str!("migrations/0001_initial.sql").into_sql_str();
-    let mut migrator =
-        Migrator::with_migrations(vec![Migration::new(1, "initial".into(), MigrationType::Simple, initial, false)]);
+    let mut migrator = schema::migrator([
+        (1, "initial", include_str!("migrations/0001_initial.sql")),
+        (2, "limits and keys", include_str!("migrations/0002_limits_and_keys.sql")),
+    ]);
     migrator.dangerous_set_table_name("sidegate._sqlx_migrations");
     migrator
 }

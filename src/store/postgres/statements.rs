@@ -78,21 +78,93 @@ pub(super) const ADD_SECRET: &str = "
     UNION ALL SELECT seq, fingerprint FROM added
     ORDER BY seq";
 
-pub(super) const SIGNING_KEYS: &str =
-    "SELECT kid, algorithm, secret, sealed FROM sidegate.signing_key WHERE realm = $1 ORDER BY seq";
+/// `$2` fingerprint.
+pub(super) const REMOVE_SECRET: &str =
+    "DELETE FROM sidegate.secret WHERE realm = $1 AND fingerprint = $2 RETURNING fingerprint";
 
-/// `$2` kid, `$3` algorithm, `$4` secret, `$5` sealed. Under the realm's lock.
-pub(super) const ADD_FIRST_SIGNING_KEY: &str = "
-    INSERT INTO sidegate.signing_key (realm, kid, algorithm, secret, sealed)
-    SELECT $1, $2, $3, $4, $5
-    WHERE NOT EXISTS (SELECT FROM sidegate.signing_key WHERE realm = $1 AND algorithm = $3)
-    ON CONFLICT DO NOTHING
-    RETURNING kid";
+/// One row at least: a realm without keys has a version, too.
+pub(super) const SIGNING_KEYS: &str = "
+    SELECT COALESCE(r.keys_version, 0) AS keys_version, COALESCE(r.access_ttl, 0) AS access_ttl,
+        sidegate.now_ms() AS now, k.kid, k.algorithm, k.secret, k.sealed, k.added, k.signs_from, k.banned
+    FROM (SELECT $1::text AS realm) AS this
+    LEFT JOIN sidegate.realm r ON r.realm = this.realm
+    LEFT JOIN sidegate.signing_key k ON k.realm = this.realm
+    ORDER BY k.seq";
 
-/// `$2` kid, `$3` sealed as it was, `$4` secret, `$5` sealed anew.
-pub(super) const RESEAL_SIGNING_KEY: &str = "
-    UPDATE sidegate.signing_key SET secret = $4, sealed = $5 WHERE realm = $1 AND kid = $2 AND sealed = $3
-    RETURNING kid";
+/// A change of the keys, which happens only in the turn of the version `$2` that was read.
+macro_rules! change_keys {
+    ($change:literal) => {
+        concat!(
+            clock!(),
+            ", turned AS (
+                UPDATE sidegate.realm SET keys_version = keys_version + 1 WHERE realm = $1 AND keys_version = $2
+                RETURNING keys_version
+            ), changed AS (",
+            $change,
+            ") SELECT EXISTS (SELECT FROM turned) AS turned"
+        )
+    };
+}
+
+/// `$3` kid, `$4` algorithm, `$5` secret, `$6` sealed, `$7` after how long it signs.
+pub(super) const ADD_KEY: &str = change_keys!(
+    "INSERT INTO sidegate.signing_key (realm, kid, algorithm, secret, sealed, added, signs_from)
+    SELECT $1, $3, $4, $5, $6, now, now + $7::bigint FROM turned, clock ON CONFLICT DO NOTHING"
+);
+
+/// `$3` kid, `$4` after how long.
+pub(super) const LET_SIGN: &str = change_keys!(
+    "UPDATE sidegate.signing_key SET signs_from = now + $4 FROM turned, clock
+    WHERE realm = $1 AND kid = $3 AND signs_from IS NULL AND banned IS NULL"
+);
+
+/// `$3` kid, `$4` secret, `$5` sealed anew.
+pub(super) const RESEAL: &str = change_keys!(
+    "UPDATE sidegate.signing_key SET secret = $4, sealed = $5 FROM turned
+    WHERE realm = $1 AND kid = $3 AND banned IS NULL"
+);
+
+/// `$3` kid.
+pub(super) const BAN_KEY: &str = change_keys!(
+    "UPDATE sidegate.signing_key SET banned = now, sealed = ''::bytea FROM turned, clock
+    WHERE realm = $1 AND kid = $3 AND banned IS NULL"
+);
+
+/// `$3` kid.
+pub(super) const REMOVE_KEY: &str =
+    change_keys!("DELETE FROM sidegate.signing_key USING turned WHERE realm = $1 AND kid = $3 AND banned IS NULL");
+
+/// `$2` id, `$3` name, `$4` secrets.
+pub(super) const REPORT: &str = "
+    INSERT INTO sidegate.replica (realm, id, name, seen, secrets) VALUES ($1, $2, $3, sidegate.now_ms(), $4)
+    ON CONFLICT (realm, id) DO UPDATE SET name = EXCLUDED.name, seen = EXCLUDED.seen, secrets = EXCLUDED.secrets";
+
+/// `$2` how long somebody counts as there.
+pub(super) const REPLICAS: &str = concat!(
+    clock!(),
+    " SELECT id, name, secrets FROM sidegate.replica, clock WHERE realm = $1 AND seen >= now - $2 ORDER BY id"
+);
+
+/// `$2` id.
+pub(super) const LEAVE: &str = "DELETE FROM sidegate.replica WHERE realm = $1 AND id = $2";
+
+/// `$2` bucket, `$3` pace, `$4` how long an empty bucket takes to fill: [`crate::domain::rate::Rate::take`].
+pub(super) const TAKE: &str = concat!(
+    clock!(),
+    ", took AS (
+        INSERT INTO sidegate.bucket AS b (realm, bucket, whole_at) SELECT $1, $2, now + $3 FROM clock
+        ON CONFLICT (realm, bucket) DO UPDATE SET whole_at =
+            LEAST(GREATEST(b.whole_at, (SELECT now FROM clock)), (SELECT now FROM clock) + $4) + $3
+        WHERE LEAST(b.whole_at, (SELECT now FROM clock) + $4) + $3 <= (SELECT now FROM clock) + $4
+        RETURNING b.bucket
+    )
+    SELECT clock.now, EXISTS (SELECT FROM took) AS taken,
+        (SELECT b.whole_at FROM sidegate.bucket b WHERE b.realm = $1 AND b.bucket = $2) AS whole_at
+    FROM clock"
+);
+
+/// `$2` bucket.
+pub(super) const REFILL: &str = "DELETE FROM sidegate.bucket WHERE realm = $1 AND bucket = $2";
 
 /// `$2` subject.
 pub(super) const EPOCHS: &str =
@@ -227,7 +299,9 @@ macro_rules! page {
             )
             SELECT page.now, page.snapshot::text AS snapshot, page.server_start, ",
             realm_epoch!(),
-            " AS realm_epoch, v.kind, v.session, v.subject, v.epoch, v.until
+            " AS realm_epoch,
+                COALESCE((SELECT r.keys_version FROM sidegate.realm r WHERE r.realm = $1), 0) AS keys_version,
+                v.kind, v.session, v.subject, v.epoch, v.until
             FROM page LEFT JOIN sidegate.revocation v ON v.realm = $1 AND ",
             $condition,
             " ORDER BY v.seq"
@@ -255,8 +329,19 @@ pub(super) const PURGE: &str = concat!(
         ORDER BY until, seq LIMIT $3 FOR UPDATE SKIP LOCKED
     ), purged_revocations AS (
         DELETE FROM sidegate.revocation v USING revocations WHERE v.seq = revocations.seq RETURNING v.seq
+    ), buckets AS (
+        SELECT bucket FROM sidegate.bucket WHERE realm = $1 AND whole_at < (SELECT now FROM clock) - $2
+        ORDER BY whole_at, bucket LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), purged_buckets AS (
+        DELETE FROM sidegate.bucket b USING buckets WHERE b.realm = $1 AND b.bucket = buckets.bucket RETURNING b.bucket
+    ), replicas AS (
+        SELECT id FROM sidegate.replica WHERE realm = $1 AND seen < (SELECT now FROM clock) - $2
+        ORDER BY seen, id LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), purged_replicas AS (
+        DELETE FROM sidegate.replica r USING replicas WHERE r.realm = $1 AND r.id = replicas.id RETURNING r.id
     )
-    SELECT (SELECT count(*) FROM purged_sessions) + (SELECT count(*) FROM purged_revocations) AS purged"
+    SELECT (SELECT count(*) FROM purged_sessions) + (SELECT count(*) FROM purged_revocations)
+        + (SELECT count(*) FROM purged_buckets) + (SELECT count(*) FROM purged_replicas) AS purged"
 );
 
 /// `$2` name.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Connection, Row, SqlSafeStr, SqliteConnection};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, Row, SqliteConnection};
 
 use super::super::StoreError;
 use super::super::schema::{self, Standing, Step};
@@ -65,8 +65,10 @@ async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Step>, StoreEr
 }
 
 fn migrator() -> Migrator {
-    let initial = include_str!("migrations/0001_initial.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "initial".into(), MigrationType::Simple, initial, false)])
+    schema::migrator([
+        (1, "initial", include_str!("migrations/0001_initial.sql")),
+        (2, "limits and keys", include_str!("migrations/0002_limits_and_keys.sql")),
+    ])
 }
 
 fn steps(migrator: &Migrator) -> Vec<Step> {

@@ -29,19 +29,61 @@ pub(super) const ADD_SECRET: &str = "
     SELECT ?1, ?2 WHERE NOT (?3 AND EXISTS (SELECT 1 FROM secret WHERE realm = ?1))
     ON CONFLICT DO NOTHING";
 
-pub(super) const SIGNING_KEYS: &str =
-    "SELECT kid, algorithm, secret, sealed FROM signing_key WHERE realm = ?1 ORDER BY seq";
+/// `?2` fingerprint.
+pub(super) const REMOVE_SECRET: &str = "DELETE FROM secret WHERE realm = ?1 AND fingerprint = ?2";
 
-/// `?2` kid, `?3` algorithm, `?4` secret, `?5` sealed.
-pub(super) const ADD_FIRST_SIGNING_KEY: &str = "
-    INSERT INTO signing_key (realm, kid, algorithm, secret, sealed)
-    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?3)
-    ON CONFLICT DO NOTHING
-    RETURNING kid";
+/// One row at least: a realm without keys has a version, too.
+pub(super) const SIGNING_KEYS: &str = "
+    SELECT COALESCE(r.keys_version, 0) AS keys_version, COALESCE(r.access_ttl, 0) AS access_ttl, k.kid, k.algorithm,
+        k.secret, k.sealed, k.added, k.signs_from, k.banned
+    FROM (SELECT ?1 AS realm) AS this
+    LEFT JOIN realm r ON r.realm = this.realm LEFT JOIN signing_key k ON k.realm = this.realm ORDER BY k.seq";
 
-/// `?2` kid, `?3` sealed as it was, `?4` secret, `?5` sealed anew.
-pub(super) const RESEAL_SIGNING_KEY: &str =
-    "UPDATE signing_key SET secret = ?4, sealed = ?5 WHERE realm = ?1 AND kid = ?2 AND sealed = ?3 RETURNING kid";
+/// `?2` the version that was read.
+pub(super) const TURN_KEYS: &str =
+    "UPDATE realm SET keys_version = keys_version + 1 WHERE realm = ?1 AND keys_version = ?2";
+
+/// `?2` kid, `?3` algorithm, `?4` secret, `?5` sealed, `?6` now, `?7` when it signs.
+pub(super) const ADD_KEY: &str = "
+    INSERT INTO signing_key (realm, kid, algorithm, secret, sealed, added, signs_from)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+
+/// `?2` kid, `?3` when it signs.
+pub(super) const LET_SIGN: &str = "
+    UPDATE signing_key SET signs_from = ?3 WHERE realm = ?1 AND kid = ?2 AND signs_from IS NULL AND banned IS NULL";
+
+/// `?2` kid, `?3` secret, `?4` sealed anew.
+pub(super) const RESEAL: &str =
+    "UPDATE signing_key SET secret = ?3, sealed = ?4 WHERE realm = ?1 AND kid = ?2 AND banned IS NULL";
+
+/// `?2` kid, `?3` now.
+pub(super) const BAN_KEY: &str =
+    "UPDATE signing_key SET banned = ?3, sealed = x'' WHERE realm = ?1 AND kid = ?2 AND banned IS NULL";
+
+/// `?2` kid.
+pub(super) const REMOVE_KEY: &str = "DELETE FROM signing_key WHERE realm = ?1 AND kid = ?2 AND banned IS NULL";
+
+/// `?2` id, `?3` name, `?4` now, `?5` secrets.
+pub(super) const REPORT: &str = "
+    INSERT INTO replica (realm, id, name, seen, secrets) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (realm, id) DO UPDATE SET name = excluded.name, seen = excluded.seen, secrets = excluded.secrets";
+
+/// `?2` since when.
+pub(super) const REPLICAS: &str = "SELECT id, name, secrets FROM replica WHERE realm = ?1 AND seen >= ?2 ORDER BY id";
+
+/// `?2` id.
+pub(super) const LEAVE: &str = "DELETE FROM replica WHERE realm = ?1 AND id = ?2";
+
+/// `?2` bucket.
+pub(super) const BUCKET: &str = "SELECT whole_at FROM bucket WHERE realm = ?1 AND bucket = ?2";
+
+/// `?2` bucket, `?3` when it is whole.
+pub(super) const TAKE: &str = "
+    INSERT INTO bucket (realm, bucket, whole_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (realm, bucket) DO UPDATE SET whole_at = excluded.whole_at";
+
+/// `?2` bucket.
+pub(super) const REFILL: &str = "DELETE FROM bucket WHERE realm = ?1 AND bucket = ?2";
 
 /// `?2` subject.
 pub(super) const EPOCHS: &str =
@@ -142,7 +184,8 @@ macro_rules! page {
         concat!(
             "SELECT page.newest, ",
             realm_epoch!(),
-            " AS realm_epoch, v.kind, v.session, v.subject, v.epoch, v.until
+            " AS realm_epoch, COALESCE((SELECT r.keys_version FROM realm r WHERE r.realm = ?1), 0) AS keys_version,
+                v.kind, v.session, v.subject, v.epoch, v.until
             FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'revocation'), 0) AS newest) AS page
             LEFT JOIN revocation v ON v.realm = ?1 AND ",
             $condition,
@@ -167,6 +210,18 @@ pub(super) const PURGE_SESSIONS: &str = "
 pub(super) const PURGE_REVOCATIONS: &str = "
     DELETE FROM revocation WHERE seq IN (
         SELECT seq FROM revocation WHERE realm = ?1 AND until < ?2 ORDER BY until, seq LIMIT ?3
+    )";
+
+/// `?2` the time before which they were whole, `?3` most.
+pub(super) const PURGE_BUCKETS: &str = "
+    DELETE FROM bucket WHERE realm = ?1 AND bucket IN (
+        SELECT bucket FROM bucket WHERE realm = ?1 AND whole_at < ?2 ORDER BY whole_at, bucket LIMIT ?3
+    )";
+
+/// `?2` the time before which they were last seen, `?3` most.
+pub(super) const PURGE_REPLICAS: &str = "
+    DELETE FROM replica WHERE realm = ?1 AND id IN (
+        SELECT id FROM replica WHERE realm = ?1 AND seen < ?2 ORDER BY seen, id LIMIT ?3
     )";
 
 /// `?2` name.

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sidegate::config::checked::{Argon2, LogFormat, LogLevel, Login, Migrate, StoreLocation, UpstreamAuthorization};
+use sidegate::config::checked::{
+    Argon2, AuditOutput, LogFormat, LogLevel, Login, Migrate, StoreLocation, UpstreamAuthorization,
+};
 use sidegate::config::{self, Config, Surroundings};
 use sidegate::domain::keys::Algorithm;
+use sidegate::domain::rate::Rate;
 use sidegate::domain::rotation::RotationPolicy;
 
 use super::{accepted, fixtures, refused, root};
@@ -31,6 +34,14 @@ fn an_empty_file_means_every_default() {
     assert_eq!(config.poll_interval, Duration::from_millis(200));
     assert_eq!(config.verified_cache, 16 << 20);
     assert_eq!(config.login, Login::Users { min_length: 12, argon2: Argon2 { memory_kib: 19 * 1024, slots: 2 } });
+    let rate = |most, minutes| Rate::new(most, Duration::from_mins(minutes));
+    assert_eq!(config.rates.login_per_account, rate(10, 15));
+    assert_eq!(config.rates.login_per_address, rate(60, 1));
+    assert_eq!(config.rates.refresh_per_session, rate(30, 1));
+    assert_eq!(config.rates.bad_tokens_per_address, rate(600, 1));
+    assert_eq!(config.audit, AuditOutput::Stdout);
+    assert_eq!(config.key.rotate_every, Duration::ZERO);
+    assert_eq!(config.key.publish_ahead, Duration::from_hours(1));
     assert_eq!(config.endpoints.logout_all.as_deref(), Some("/auth/logout-all"));
     assert!(config.identity.strips("x-auth-session"));
     assert!(config.routes.routes().is_empty());
@@ -154,6 +165,14 @@ fn named_upstreams_stand_beside_the_default() {
     assert_eq!((route.paths.len(), route.upstream.as_str()), (2, "orders"));
     assert_eq!(serde_json::to_string(&route.claims).unwrap(), r#"{"level":3,"tenant":"value"}"#);
     assert_eq!(accepted("upstream.default.url = 'http://app'").upstreams["default"].port, 80);
+}
+
+#[test]
+fn an_empty_rate_is_no_limit_and_an_audit_file_is_relative() {
+    let config = accepted("rate.refresh_per_session = ''\naudit.output = 'file:audit.jsonl'");
+    assert_eq!(config.rates.refresh_per_session, None);
+    assert_eq!(config.audit, AuditOutput::File(fixtures().join("audit.jsonl")));
+    assert_eq!(accepted("audit.output = ''").audit, AuditOutput::Off);
 }
 
 #[test]

@@ -12,7 +12,7 @@ const MARKS: [&str; 6] =
 /// B5-10, B5-11: everything that can happen to a request, at the most talkative level.
 async fn run(format: &str) -> (Vec<String>, String, String) {
     let settings = format!(
-        "log = {{ level = \"trace\", format = \"{format}\" }}\n[[route]]\npath = \"/open/*\"\nauth = \"none\"\n"
+        "audit.output = \"stdout\"\nlog = {{ level = \"trace\", format = \"{format}\" }}\n[[route]]\npath = \"/open/*\"\nauth = \"none\"\n"
     );
     let deployment = Deployment::new(StoreKind::Sqlite, &settings).await;
     let mut replica = deployment.replica().await;

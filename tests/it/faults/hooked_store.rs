@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sidegate::boot::{self, Running};
 use sidegate::clock::{Entropy, SharedClock, SystemClock};
+use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::rotation::SessionState;
 use sidegate::domain::secret::Fingerprint;
 use sidegate::domain::session::{Epochs, Session, SessionId, Subject};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    self, Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
-    StoreError, Swap,
+    self, Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
 use tokio::sync::Semaphore;
 
@@ -50,16 +51,36 @@ impl<H: AroundSwap> Store for HookedStore<H> {
         self.inner.add_secret(fingerprint, only_first).await
     }
 
-    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+    async fn remove_secret(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.inner.remove_secret(fingerprint).await
+    }
+
+    async fn signing_keys(&self) -> Result<SigningKeys, StoreError> {
         self.inner.signing_keys().await
     }
 
-    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
-        self.inner.add_first_signing_key(key).await
+    async fn change_keys(&self, version: u64, change: &KeyChange) -> Result<bool, StoreError> {
+        self.inner.change_keys(version, change).await
     }
 
-    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
-        self.inner.reseal_signing_key(old, new).await
+    async fn report(&self, replica: &Replica) -> Result<(), StoreError> {
+        self.inner.report(replica).await
+    }
+
+    async fn replicas(&self, live: Duration) -> Result<Vec<Replica>, StoreError> {
+        self.inner.replicas(live).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.inner.leave(replica).await
+    }
+
+    async fn take(&self, bucket: Bucket, rate: Rate) -> Result<Taking, StoreError> {
+        self.inner.take(bucket, rate).await
+    }
+
+    async fn refill(&self, bucket: Bucket) -> Result<(), StoreError> {
+        self.inner.refill(bucket).await
     }
 
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {

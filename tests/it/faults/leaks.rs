@@ -22,7 +22,7 @@ use super::tables::{Tables, body};
 
 mod search;
 
-const SETTINGS: &str = "server.trusted_proxies = [\"127.0.0.1\"]\nlog.level = \"trace\"";
+const SETTINGS: &str = "server.trusted_proxies = [\"127.0.0.1\"]\nlog.level = \"trace\"\naudit.output = \"stdout\"";
 
 /// Everything secret that sidegate was told or has told.
 struct Run {

@@ -68,7 +68,7 @@ impl End {
 
 async fn an_end_in_the_middle_of_a_refresh(kind: StoreKind, side: Side) {
     let deployment = Deployment::new(kind, SETTINGS).await;
-    let holding = Holding::start(&deployment, side).await;
+    let holding = Box::pin(Holding::start(&deployment, side)).await;
     let gate = holding.running.listen[0];
     let mut person = Person { password: PASSWORD.to_owned() };
     for end in ENDS {
@@ -78,7 +78,7 @@ async fn an_end_in_the_middle_of_a_refresh(kind: StoreKind, side: Side) {
         let refreshing = tokio::spawn(async move { raw::exchange(gate, request).await });
         holding.held().await;
 
-        end.carry_out(&deployment, gate, &pair, &mut person).await;
+        Box::pin(end.carry_out(&deployment, gate, &pair, &mut person)).await;
         holding.let_go();
 
         let answer = refreshing.await.unwrap();

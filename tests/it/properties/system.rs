@@ -5,19 +5,21 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sidegate::authority::keyring::Keyring;
+use sidegate::authority::keys::OpenedKeys;
 use sidegate::authority::passwords::Passwords;
 use sidegate::authority::{Authority, LoginRequest, Parts, RefreshError, RefreshRequest, TokenPair};
 use sidegate::clock::{Entropy, SharedClock, Stopwatch};
-use sidegate::config::checked::{Argon2, Config};
+use sidegate::config::checked::{Argon2, AuditOutput, Config};
 use sidegate::config::{self, Surroundings};
 use sidegate::domain::keys::Algorithm;
-use sidegate::domain::refresh_token::{IdempotencyKey, Ratchet};
+use sidegate::domain::refresh_token::IdempotencyKey;
 use sidegate::domain::rotation::RotationPolicy;
 use sidegate::domain::secret::OperatorSecret;
 use sidegate::domain::session::{Origin, Subject, TokenHash};
+use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{Password, PasswordHash};
-use sidegate::store::Store;
-use sidegate::telemetry::Metrics;
+use sidegate::store::{Replica, ReplicaId, SigningKeys, Store, StoredKey};
+use sidegate::telemetry::{Audit, Metrics};
 
 /// Something that issues and refreshes tokens, on any number of replicas.
 pub trait System {
@@ -103,10 +105,24 @@ impl Real {
         config.session.idle_ttl = IDLE;
         config.session.max_ttl = LONGEST;
         config.session.per_subject = MOST;
-        let key = Keyring::generate(realm, Algorithm::Hs256, &secret(), Entropy).unwrap();
+        config.rates.login_per_account = None;
+        config.rates.login_per_address = None;
+        config.rates.refresh_per_session = None;
+        config.audit = AuditOutput::Off;
+        let start = Timestamp::default();
+        let keys = SigningKeys {
+            version: 0,
+            list: vec![StoredKey {
+                key: Keyring::generate(realm, Algorithm::Hs256, &secret(), Entropy).unwrap(),
+                added: start,
+                signs_from: Some(start),
+                banned: None,
+            }],
+            longest_access_ttl: ACCESS,
+            now: start,
+        };
         let replica = || {
-            let keys = [key.clone()];
-            let keyring = Keyring::open(realm, Algorithm::Hs256, &keys, &[secret()]).unwrap();
+            let keyring = Keyring::open(realm, &keys, &[secret()]).unwrap();
             authority(&config, keyring, Arc::clone(store), SharedClock::clone(clock))
         };
         Self { replicas: vec![replica(), replica()] }
@@ -114,15 +130,20 @@ impl Real {
 }
 
 fn authority(config: &Config, keyring: Keyring, store: Arc<dyn Store>, clock: SharedClock) -> Authority {
+    let secrets = vec![secret()];
+    let replica = Replica { id: ReplicaId([0; 16]), name: String::new(), secrets: vec![secret().fingerprint()] };
+    let metrics = Arc::new(Metrics::default());
+    let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone());
     let parts = Parts {
         store,
-        keyring,
-        ratchet: Ratchet::new(&config.realm, &secret(), &[]),
+        keys: OpenedKeys { replica, secrets, keyring },
+        live: Vec::new(),
+        audit: audit.unwrap(),
         known_secrets: vec![secret().fingerprint()],
         passwords: Some(Passwords::new(ARGON2, 12, Entropy).unwrap()),
         clock,
         entropy: Entropy,
-        metrics: Arc::new(Metrics::default()),
+        metrics,
     };
     Authority::new(config, parts)
 }
@@ -151,18 +172,20 @@ impl System for Real {
             Err(RefreshError::InvalidGrant(word)) => Answer::Refused(word),
             Err(RefreshError::AlreadyRotated) => Answer::Late,
             Err(RefreshError::Unavailable(_)) => Answer::Unavailable,
-            Err(error @ (RefreshError::SecretNotHere | RefreshError::Internal)) => Answer::Broken(format!("{error:?}")),
+            Err(error @ (RefreshError::Limited(_) | RefreshError::SecretNotHere | RefreshError::Internal)) => {
+                Answer::Broken(format!("{error:?}"))
+            }
         }
     }
 
     async fn logout(&self, replica: usize, token: &str) -> bool {
-        self.replicas[replica].logout(token).await.is_ok()
+        self.replicas[replica].logout(token, &Origin::default()).await.is_ok()
     }
 
     async fn logout_all(&self, replica: usize, _: &Subject, access: Option<&str>) -> bool {
         let replica = &self.replicas[replica];
         let Some(Ok(identity)) = access.map(|access| replica.authenticate(access)) else { return false };
-        replica.logout_all(&identity).await.is_ok()
+        replica.logout_all(&identity, &Origin::default()).await.is_ok()
     }
 
     fn accepts(&self, replica: usize, access: &str) -> Option<bool> {

@@ -1,5 +1,7 @@
 //! What every store does, on every store: whatever is not tested here, nobody relies on.
 
+mod buckets;
+mod keys;
 mod realm;
 mod revocations;
 mod sessions;
@@ -15,11 +17,24 @@ macro_rules! store_contract {
                 joining_again_keeps_the_longest_lifetime_and_the_epoch,
                 secrets_are_kept_in_the_order_they_came,
                 only_the_first_of_many_concurrent_secrets_is_kept,
-                signing_keys_are_kept_in_the_order_they_came,
-                one_of_many_concurrent_signing_keys_is_added,
-                a_signing_key_is_resealed_in_its_place_and_only_if_it_is_the_one,
                 realms_know_nothing_of_each_other,
                 everything_is_still_there_after_reopening,
+            ]);
+            cases!($store, keys: [
+                signing_keys_are_kept_in_the_order_they_came,
+                a_change_of_the_keys_comes_in_its_turn_or_not_at_all,
+                a_waiting_key_is_told_to_sign_once,
+                a_key_is_resealed_in_its_place,
+                a_banned_key_stays_without_its_private_part,
+                a_forgotten_secret_is_not_the_realms_any_more,
+                a_replica_is_there_until_it_goes_or_is_silent,
+            ]);
+            cases!($store, buckets: [
+                a_bucket_gives_what_it_holds_and_then_one_at_a_time,
+                a_refilled_bucket_is_whole,
+                many_at_once_get_no_more_than_the_bucket_holds,
+                a_bucket_that_a_wrong_clock_emptied_fills_in_its_time,
+                a_bucket_that_has_long_been_whole_is_purged,
             ]);
             cases!($store, sessions: [
                 a_session_comes_back_as_it_was_stored,

@@ -8,9 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use sidegate::domain::keys::Algorithm;
+use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::session::{IdempotencyMac, Salt, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
-use sidegate::store::{Cursor, NewSession, PasswordChange, RevocationPage, Store, Swap};
+use sidegate::store::{
+    Cursor, KeyChange, NewSession, PasswordChange, Replica, ReplicaId, RevocationPage, SealedKey, Store, Swap,
+};
 
 use super::bench::{Bench, START};
 use super::model::Model;
@@ -32,9 +35,28 @@ enum Step {
     Pass(u64),
     Join(u64),
     AddSecret(u8, bool),
-    AddKey(u8, Algorithm),
-    Create { of: &'static str, most: u32, idle: u64, longest: u64, behind: u64 },
-    Swap { which: u32, wrong: Option<Wrong>, key: Option<u8>, idle: u64, window: u64, from: u8 },
+    RemoveSecret(u8),
+    /// What to do to which key, and whether somebody else was faster.
+    Keys(Keys, u8, bool),
+    Take(u32, u32, u64),
+    Refill(u32),
+    Report(u8, u8),
+    Leave(u8),
+    Create {
+        of: &'static str,
+        most: u32,
+        idle: u64,
+        longest: u64,
+        behind: u64,
+    },
+    Swap {
+        which: u32,
+        wrong: Option<Wrong>,
+        key: Option<u8>,
+        idle: u64,
+        window: u64,
+        from: u8,
+    },
     Session(u32),
     SessionsOf(&'static str),
     EndSession(u32),
@@ -43,13 +65,34 @@ enum Step {
     Follow,
     StartOver,
     Purge(u64, u32),
-    AddUser { name: &'static str, of: &'static str, disabled: bool },
+    AddUser {
+        name: &'static str,
+        of: &'static str,
+        disabled: bool,
+    },
     SetPassword(&'static str, u8),
     UpgradePassword(&'static str, u8, u8),
-    ChangePassword { name: &'static str, which: u32, old: u8, new: u8, wrong: bool, idle: u64 },
+    ChangePassword {
+        name: &'static str,
+        which: u32,
+        old: u8,
+        new: u8,
+        wrong: bool,
+        idle: u64,
+    },
     SetDisabled(&'static str, bool),
     RemoveUser(&'static str),
     Users(&'static str),
+}
+
+/// What is done to a key.
+#[derive(Clone, Copy, Debug)]
+enum Keys {
+    Add(Algorithm, Option<u64>),
+    Sign(u64),
+    Reseal(u8),
+    Ban,
+    Remove,
 }
 
 /// What does not match in a swap.
@@ -68,11 +111,24 @@ fn step() -> impl Strategy<Value = Step> {
     let spans = || select(vec![0_u64, 1, 10, 20, 30, 50]);
     let which = || 0..6_u32;
     let wrong = select(vec![Wrong::Client, Wrong::Generation, Wrong::Hash, Wrong::Session]);
+    let keys = prop_oneof![
+        (select(Algorithm::ALL.to_vec()), prop::option::of(spans()))
+            .prop_map(|(algorithm, after)| Keys::Add(algorithm, after)),
+        spans().prop_map(Keys::Sign),
+        (0..3_u8).prop_map(Keys::Reseal),
+        Just(Keys::Ban),
+        Just(Keys::Remove),
+    ];
     prop_oneof![
         4 => spans().prop_map(Step::Pass),
         1 => spans().prop_map(Step::Join),
         1 => (0..3_u8, any::<bool>()).prop_map(|(n, only_first)| Step::AddSecret(n, only_first)),
-        1 => (0..3_u8, select(Algorithm::ALL.to_vec())).prop_map(|(n, algorithm)| Step::AddKey(n, algorithm)),
+        1 => (0..3_u8).prop_map(Step::RemoveSecret),
+        4 => (keys, 0..3_u8, prop::bool::weighted(0.1)).prop_map(|(keys, n, late)| Step::Keys(keys, n, late)),
+        3 => (0..2_u32, 1..4_u32, 20..60_u64).prop_map(|(n, most, per)| Step::Take(n, most, per)),
+        1 => (0..2_u32).prop_map(Step::Refill),
+        1 => (0..3_u8, 0..3_u8).prop_map(|(n, secret)| Step::Report(n, secret)),
+        1 => (0..3_u8).prop_map(Step::Leave),
         6 => (people(), 0..4_u32, spans(), spans(), prop_oneof![9 => Just(0), 1 => Just(1_u64)])
             .prop_map(|(of, most, idle, longest, behind)| Step::Create { of, most, idle, longest: longest * 3, behind }),
         12 => (which(), prop::option::weighted(0.2, wrong), prop::option::of(0..3_u8), spans(), spans(), 0..3_u8)
@@ -158,10 +214,39 @@ impl History {
             Step::Pass(_) => {}
             Step::Join(ttl) => same!(self, join(Duration::from_millis(ttl))),
             Step::AddSecret(n, only_first) => same!(self, add_secret(fingerprint(n), only_first)),
-            Step::AddKey(n, algorithm) => {
-                let key = sealed_key(&format!("kid {n}"), algorithm);
-                same!(self, add_first_signing_key(&key));
+            Step::RemoveSecret(n) => same!(self, remove_secret(fingerprint(n))),
+            Step::Keys(keys, n, late) => {
+                let kid = format!("kid {n}");
+                let change = match keys {
+                    Keys::Add(algorithm, after) => {
+                        KeyChange::Add(sealed_key(&kid, algorithm), after.map(Duration::from_millis))
+                    }
+                    Keys::Sign(after) => KeyChange::Sign(kid, Duration::from_millis(after)),
+                    Keys::Reseal(secret) => {
+                        let key = sealed_key(&kid, Algorithm::Es256);
+                        KeyChange::Reseal(SealedKey { secret: fingerprint(secret), ..key })
+                    }
+                    Keys::Ban => KeyChange::Ban(kid),
+                    Keys::Remove => KeyChange::Remove(kid),
+                };
+                let version = self.model.signing_keys().await.unwrap().version + u64::from(late);
+                same!(self, change_keys(version, &change));
                 same!(self, signing_keys());
+            }
+            Step::Take(n, most, per) => {
+                let rate = Rate::new(most, Duration::from_millis(per)).unwrap();
+                same!(self, take(Bucket::refresh_of(session_id(n)), rate));
+            }
+            Step::Refill(n) => same!(self, refill(Bucket::refresh_of(session_id(n)))),
+            Step::Report(n, secret) => {
+                let secrets = vec![fingerprint(secret), fingerprint(n)];
+                let replica = Replica { id: ReplicaId([n; 16]), name: format!("pod {secret}"), secrets };
+                same!(self, report(&replica));
+                same!(self, replicas(Duration::from_millis(20)));
+            }
+            Step::Leave(n) => {
+                same!(self, leave(ReplicaId([n; 16])));
+                same!(self, replicas(Duration::from_millis(50)));
             }
             Step::Create { of, most, idle, longest, behind } => {
                 let mut epochs = self.model.epochs(&subject(of)).await.unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sidegate::clock::SharedClock;
+use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
 use sidegate::domain::rotation::SessionState;
 use sidegate::domain::secret::Fingerprint;
@@ -15,8 +16,8 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, NewSession, PasswordChange, Realm, RevocationPage, SealedKey, Store,
-    StoreError, Swap,
+    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    RevocationPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking,
 };
 
 /// A store of one realm, in memory.
@@ -31,7 +32,12 @@ struct Rows {
     realm_epoch: u64,
     access_ttl: Duration,
     secrets: Vec<Fingerprint>,
-    keys: Vec<SealedKey>,
+    /// Whether the realm has a row: without one, nothing counts the changes of its keys.
+    exists: bool,
+    keys: Vec<StoredKey>,
+    keys_version: u64,
+    replicas: BTreeMap<ReplicaId, (Replica, Timestamp)>,
+    buckets: BTreeMap<[u8; 32], Timestamp>,
     subject_epochs: BTreeMap<Subject, u64>,
     sessions: BTreeMap<SessionId, Session>,
     revocations: BTreeMap<u64, Revocation>,
@@ -85,6 +91,7 @@ impl Rows {
 impl Store for Model {
     async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
         let mut rows = self.rows();
+        rows.exists = true;
         rows.access_ttl = rows.access_ttl.max(access_ttl);
         Ok(Realm { epoch: rows.realm_epoch, secrets: rows.secrets.clone(), now: self.clock.now() })
     }
@@ -98,23 +105,87 @@ impl Store for Model {
         Ok(rows.secrets.clone())
     }
 
-    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
-        Ok(self.rows().keys.clone())
+    async fn remove_secret(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let before = rows.secrets.len();
+        rows.secrets.retain(|known| *known != fingerprint);
+        Ok(rows.secrets.len() < before)
     }
 
-    async fn add_first_signing_key(&self, key: &SealedKey) -> Result<bool, StoreError> {
+    async fn signing_keys(&self) -> Result<SigningKeys, StoreError> {
+        let rows = self.rows();
+        Ok(SigningKeys {
+            version: rows.keys_version,
+            list: rows.keys.clone(),
+            longest_access_ttl: rows.access_ttl,
+            now: self.clock.now(),
+        })
+    }
+
+    async fn change_keys(&self, version: u64, change: &KeyChange) -> Result<bool, StoreError> {
         let mut rows = self.rows();
-        let taken = rows.keys.iter().any(|known| known.algorithm == key.algorithm || known.kid == key.kid);
-        if !taken {
-            rows.keys.push(key.clone());
+        let now = self.clock.now();
+        if !rows.exists || rows.keys_version != version {
+            return Ok(false);
         }
-        Ok(!taken)
+        rows.keys_version += 1;
+        let mut changeable = |kid: &str, change: &dyn Fn(&mut StoredKey)| {
+            rows.keys.iter_mut().filter(|key| key.key.kid == kid && key.banned.is_none()).for_each(change);
+        };
+        match change {
+            KeyChange::Add(key, signs_after) => {
+                if rows.keys.iter().all(|known| known.key.kid != key.kid) {
+                    let signs_from = signs_after.map(|delay| now.plus(delay));
+                    rows.keys.push(StoredKey { key: key.clone(), added: now, signs_from, banned: None });
+                }
+            }
+            KeyChange::Sign(kid, delay) => changeable(kid, &|key| {
+                key.signs_from = key.signs_from.or(Some(now.plus(*delay)));
+            }),
+            KeyChange::Reseal(new) => changeable(&new.kid, &|key| {
+                (key.key.secret, key.key.sealed) = (new.secret, new.sealed.clone());
+            }),
+            KeyChange::Ban(kid) => changeable(kid, &|key| {
+                (key.banned, key.key.sealed) = (Some(now), Vec::new());
+            }),
+            KeyChange::Remove(kid) => rows.keys.retain(|key| key.key.kid != *kid || key.banned.is_some()),
+        }
+        Ok(true)
     }
 
-    async fn reseal_signing_key(&self, old: &SealedKey, new: &SealedKey) -> Result<bool, StoreError> {
+    async fn report(&self, replica: &Replica) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.rows().replicas.insert(replica.id, (replica.clone(), now));
+        Ok(())
+    }
+
+    async fn replicas(&self, live: Duration) -> Result<Vec<Replica>, StoreError> {
+        let rows = self.rows();
+        let now = self.clock.now();
+        let lives = |(replica, seen): &(Replica, Timestamp)| (*seen >= now.minus(live)).then(|| replica.clone());
+        Ok(rows.replicas.values().filter_map(lives).collect())
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.rows().replicas.remove(&replica);
+        Ok(())
+    }
+
+    async fn take(&self, bucket: Bucket, rate: Rate) -> Result<Taking, StoreError> {
         let mut rows = self.rows();
-        let key = rows.keys.iter_mut().find(|key| key.kid == old.kid && key.sealed == old.sealed);
-        Ok(key.map(|key| *key = SealedKey { secret: new.secret, sealed: new.sealed.clone(), ..key.clone() }).is_some())
+        let whole_at = rows.buckets.get(bucket.as_bytes()).copied();
+        Ok(match rate.take(whole_at, self.clock.now()) {
+            Ok(whole_at) => {
+                rows.buckets.insert(*bucket.as_bytes(), whole_at);
+                Taking::Taken
+            }
+            Err(wait) => Taking::Wait(wait),
+        })
+    }
+
+    async fn refill(&self, bucket: Bucket) -> Result<(), StoreError> {
+        self.rows().buckets.remove(bucket.as_bytes());
+        Ok(())
     }
 
     async fn epochs(&self, subject: &Subject) -> Result<Epochs, StoreError> {
@@ -213,6 +284,7 @@ impl Store for Model {
 
     async fn end_realm(&self) -> Result<u64, StoreError> {
         let mut rows = self.rows();
+        rows.exists = true;
         rows.realm_epoch += 1;
         let epoch = rows.realm_epoch;
         rows.revoke(Revoked::RealmBelow(epoch), self.clock.now());
@@ -228,7 +300,8 @@ impl Store for Model {
             Some(after) => rows.revocations.range(after + 1..).map(|(_, revocation)| revocation.clone()).collect(),
         };
         let cursor = Cursor(rows.recorded.to_string());
-        Ok(RevocationPage { revocations, cursor, realm_epoch: rows.realm_epoch, now })
+        let (realm_epoch, keys_version) = (rows.realm_epoch, rows.keys_version);
+        Ok(RevocationPage { revocations, cursor, realm_epoch, keys_version, now })
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
@@ -249,7 +322,21 @@ impl Store for Model {
         for (_, seq) in &revocations {
             rows.revocations.remove(seq);
         }
-        Ok(u64::try_from(sessions.len() + revocations.len()).unwrap())
+        let mut buckets: Vec<_> = rows.buckets.iter().map(|(bucket, whole_at)| (*whole_at, *bucket)).collect();
+        let mut replicas: Vec<_> = rows.replicas.iter().map(|(id, (_, seen))| (*seen, *id)).collect();
+        buckets.retain(|(whole_at, _)| *whole_at < before);
+        replicas.retain(|(seen, _)| *seen < before);
+        buckets.sort_unstable();
+        replicas.sort_unstable();
+        buckets.truncate(most);
+        replicas.truncate(most);
+        for (_, bucket) in &buckets {
+            rows.buckets.remove(bucket);
+        }
+        for (_, id) in &replicas {
+            rows.replicas.remove(id);
+        }
+        Ok(u64::try_from(sessions.len() + revocations.len() + buckets.len() + replicas.len()).unwrap())
     }
 
     async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {

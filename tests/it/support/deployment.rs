@@ -44,6 +44,10 @@ pub const PASSWORD: &str = "correct horse battery";
 /// What the file `secret` holds.
 pub const OPERATOR_SECRET: &str = "2f1d7a9c5be84036a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c8";
 
+/// Tests are in a hurry, and all come from one address.
+const NO_LIMITS: &str = "login_per_account = \"\", login_per_address = \"\", refresh_per_session = \"\", \
+                         bad_tokens_per_address = \"\"";
+
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Deployment {
@@ -73,7 +77,7 @@ impl Deployment {
         let url = database.as_ref().map_or_else(|| "sqlite:sidegate.db".to_owned(), |database| database.url.clone());
         let base = format!(
             "server.drain_delay = \"10ms\"\nupstream.default.url = \"{}\"\nstore.url = \"{url}\"\n\
-             key.secret_files = [\"secret\"]\nlogin.users.argon2_memory = \"64KiB\"\n",
+             key.secret_files = [\"secret\"]\nlogin.users.argon2_memory = \"64KiB\"\nrate = {{ {NO_LIMITS} }}\naudit.output = \"\"\n",
             upstream.url()
         );
         let mut merged: toml::Table = base.parse().expect("the base settings are TOML");

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::revocation::ALLOWANCE;
 use sidegate::domain::session::Epochs;
-use sidegate::store::{Created, SealedKey, Store};
+use sidegate::store::{Created, KeyChange, Store};
 
 use super::super::bench::Bench;
 use super::super::samples::{
@@ -54,41 +54,6 @@ pub async fn only_the_first_of_many_concurrent_secrets_is_kept(bench: &Bench) {
     }
 }
 
-pub async fn signing_keys_are_kept_in_the_order_they_came(bench: &Bench) {
-    let store = &bench.store;
-    let (first, second) = (sealed_key("z", Algorithm::Es256), sealed_key("a", Algorithm::Hs256));
-    assert!(store.add_first_signing_key(&first).await.unwrap());
-    assert!(store.add_first_signing_key(&second).await.unwrap());
-    assert!(!store.add_first_signing_key(&sealed_key("b", Algorithm::Es256)).await.unwrap());
-    assert!(!store.add_first_signing_key(&first).await.unwrap());
-    assert_eq!(store.signing_keys().await.unwrap(), [first, second]);
-}
-
-pub async fn one_of_many_concurrent_signing_keys_is_added(bench: &Bench) {
-    let other = bench.open("default").await;
-    let stores = [&bench.store, &other];
-    let keys: Vec<_> = (0..20).map(|n| sealed_key(&format!("kid-{n}"), Algorithm::Es256)).collect();
-    let added = join_all((0..20).map(|n| stores[n % 2].add_first_signing_key(&keys[n]))).await;
-    let winners: Vec<_> = keys.iter().zip(added).filter_map(|(key, added)| added.unwrap().then_some(key)).collect();
-    assert_eq!(winners.len(), 1);
-    assert_eq!(bench.store.signing_keys().await.unwrap(), [winners[0].clone()]);
-}
-
-pub async fn a_signing_key_is_resealed_in_its_place_and_only_if_it_is_the_one(bench: &Bench) {
-    let store = &bench.store;
-    let (first, second) = (sealed_key("z", Algorithm::Es256), sealed_key("a", Algorithm::Hs256));
-    for key in [&first, &second] {
-        assert!(store.add_first_signing_key(key).await.unwrap());
-    }
-    let anew = SealedKey { secret: fingerprint(9), sealed: vec![9; 40], ..first.clone() };
-    let stale = SealedKey { sealed: vec![1], ..first.clone() };
-    assert!(!store.reseal_signing_key(&stale, &anew).await.unwrap());
-    assert_eq!(store.signing_keys().await.unwrap(), [first.clone(), second.clone()]);
-    assert!(store.reseal_signing_key(&first, &anew).await.unwrap());
-    assert!(!store.reseal_signing_key(&first, &anew).await.unwrap());
-    assert_eq!(store.signing_keys().await.unwrap(), [anew, second]);
-}
-
 pub async fn realms_know_nothing_of_each_other(bench: &Bench) {
     let (ours, theirs) = (&bench.store, bench.open("other").await);
     theirs.join(TTL).await.unwrap();
@@ -96,7 +61,8 @@ pub async fn realms_know_nothing_of_each_other(bench: &Bench) {
     let twin = stored(&*theirs, &new_session(2, "ann")).await;
     ours.add_user(&user("ann")).await.unwrap();
     ours.add_secret(fingerprint(1), true).await.unwrap();
-    ours.add_first_signing_key(&sealed_key("a", Algorithm::Es256)).await.unwrap();
+    let key = KeyChange::Add(sealed_key("a", Algorithm::Es256), None);
+    assert!(ours.change_keys(0, &key).await.unwrap());
 
     assert_eq!(theirs.session(session.id).await.unwrap(), None);
     assert_eq!(theirs.swap(&swap(&session)).await.unwrap(), None);
@@ -106,9 +72,9 @@ pub async fn realms_know_nothing_of_each_other(bench: &Bench) {
     assert_eq!(theirs.users().await.unwrap(), []);
     assert!(!theirs.remove_user(&name("ann")).await.unwrap());
     assert_eq!(theirs.join(TTL).await.unwrap().secrets, []);
-    assert_eq!(theirs.signing_keys().await.unwrap(), []);
+    assert_eq!(theirs.signing_keys().await.unwrap().list, []);
     assert!(theirs.add_user(&user("ann")).await.unwrap());
-    assert!(theirs.add_first_signing_key(&sealed_key("a", Algorithm::Es256)).await.unwrap());
+    assert!(theirs.change_keys(0, &key).await.unwrap());
 
     theirs.end_subject(&subject("ann")).await.unwrap();
     theirs.end_realm().await.unwrap();

@@ -1,0 +1,230 @@
+//! `sidegate keys …`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use crate::authority::jose;
+use crate::authority::keyring::{Keyring, kept_after, times};
+use crate::authority::keys::{LIVE, change_keys, signing, told};
+use crate::boot::realm::{self, Opened};
+use crate::clock::{Entropy, rfc3339};
+use crate::config::checked::Config;
+use crate::domain::key_life::{Phase, phases};
+use crate::domain::keys::Algorithm;
+use crate::domain::secret::{Fingerprint, OperatorSecret};
+use crate::domain::time::Timestamp;
+use crate::store::{KeyChange, Replica, SigningKeys, Store, StoredKey};
+use crate::telemetry::{Audit, Event};
+
+use super::{Failure, audit, joined_store, say};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show every signing key and operator secret, and where each is in its life
+    List,
+    /// Add a key that is published at once, and signs when `rotate` says so
+    Generate {
+        /// Its algorithm [default: key.algorithm]
+        #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+        algorithm: Option<Algorithm>,
+    },
+    /// Let the newest waiting key sign, made if there is none, once it has been published for `key.publish_ahead`
+    Rotate {
+        /// Let it sign at once; who keeps a copy of the published keys may refuse its tokens for a while
+        #[arg(long)]
+        now: bool,
+    },
+    /// Ban a key for good: whatever it signed is refused on every replica; another one signs at once
+    Retire {
+        /// The key's name
+        kid: String,
+    },
+    /// Forget an operator secret: whatever was made with it is refused
+    ForgetSecret {
+        /// The secret's fingerprint
+        fingerprint: String,
+    },
+}
+
+/// By when every running replica has heard of a key, whatever it is busy with.
+const HEARD: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
+    jose::install();
+    let store = joined_store(config).await?;
+    let store = store.as_ref();
+    // Before anything is changed: what cannot be recorded is not done.
+    let audit = &audit(config)?;
+    match command {
+        Command::List => list(config, store).await?,
+        Command::Generate { algorithm } => {
+            let algorithm = algorithm.unwrap_or(config.key.algorithm);
+            let kid = add(config, store, audit, algorithm, None).await?;
+            say(format_args!("added {kid} ({algorithm}), published; `sidegate keys rotate` lets it sign"))?;
+        }
+        Command::Rotate { now } => rotate(config, store, audit, now).await?,
+        Command::Retire { kid } => retire(config, store, audit, &kid).await?,
+        Command::ForgetSecret { fingerprint } => forget_secret(config, store, audit, &fingerprint).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(config: &Config, store: &dyn Store) -> Result<(), Failure> {
+    let keys = store.signing_keys().await?;
+    say(format_args!("{:<43} {:<9} {:<20} STATE", "KEY", "ALGORITHM", "ADDED"))?;
+    for (stored, phase) in keys.list.iter().zip(all_phases(&keys)) {
+        let StoredKey { key, added, .. } = stored;
+        let added = if *added == Timestamp::default() { "-".to_owned() } else { rfc3339(*added) };
+        say(format_args!("{:<43} {:<9} {added:<20} {}", key.kid, key.algorithm.to_string(), shown(stored, phase)))?;
+    }
+    let opened = realm::open(config, store, Entropy).await?;
+    let signs = signing(&opened.secrets, &opened.live).fingerprint();
+    say(format_args!("\n{:<16} STATE", "OPERATOR SECRET"))?;
+    for secret in &opened.known_secrets {
+        say(format_args!("{:<16} {}", secret.to_string(), secret_state(*secret, signs, &opened)))?;
+    }
+    Ok(())
+}
+
+fn all_phases(keys: &SigningKeys) -> Vec<Phase> {
+    phases(&keys.list.iter().map(times).collect::<Vec<_>>(), kept_after(keys), keys.now)
+}
+
+fn shown(stored: &StoredKey, phase: Phase) -> String {
+    match phase {
+        Phase::Waiting => "published, waits for `keys rotate`".to_owned(),
+        Phase::SignsFrom(from) => format!("published, signs from {}", rfc3339(from)),
+        Phase::Signs => "signs".to_owned(),
+        Phase::VerifiesUntil(until) => format!("verifies until {}", rfc3339(until)),
+        Phase::Over => "over".to_owned(),
+        Phase::Banned => format!("retired {}", rfc3339(stored.banned.unwrap_or_default())),
+    }
+}
+
+fn secret_state(secret: Fingerprint, signs: Fingerprint, opened: &Opened) -> String {
+    let has = |replica: &&Replica| replica.secrets.contains(&secret);
+    let (all, have) = (opened.live.len(), opened.live.iter().filter(has).count());
+    let ours = opened.secrets.iter().any(|known| known.fingerprint() == secret);
+    let role = match (ours, secret == signs) {
+        (true, true) => "signs",
+        (true, false) => "verifies",
+        (false, _) => "not configured here",
+    };
+    let lacking: Vec<&str> =
+        opened.live.iter().filter(|replica| !has(replica)).map(|replica| replica.name.as_str()).collect();
+    let without = if lacking.is_empty() { String::new() } else { format!("; not on {}", lacking.join(", ")) };
+    format!("{role}; on {have} of {all} running replicas{without}")
+}
+
+async fn opened_secrets(config: &Config, store: &dyn Store) -> Result<(Vec<OperatorSecret>, Vec<Replica>), Failure> {
+    let opened = realm::open(config, store, Entropy).await?;
+    Ok((opened.secrets, opened.live))
+}
+
+async fn add(
+    config: &Config,
+    store: &dyn Store,
+    audit: &Audit,
+    algorithm: Algorithm,
+    signs_after: Option<Duration>,
+) -> Result<String, Failure> {
+    let (secrets, live) = opened_secrets(config, store).await?;
+    let key = Keyring::generate(&config.realm, algorithm, signing(&secrets, &live), Entropy)?;
+    let kid = key.kid.clone();
+    change(store, audit, |_| Ok(Some(KeyChange::Add(key.clone(), signs_after)))).await?;
+    Ok(kid)
+}
+
+async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {
+    let ahead = if now { HEARD } else { config.key.publish_ahead };
+    let waiting = |keys: &SigningKeys| {
+        let newest = keys.list.iter().zip(all_phases(keys)).rfind(|(_, phase)| *phase == Phase::Waiting);
+        newest.map(|(stored, _)| (stored.key.kid.clone(), ahead.saturating_sub(keys.now.since(stored.added))))
+    };
+    let keys = store.signing_keys().await?;
+    let kid = match waiting(&keys) {
+        Some((kid, _)) => {
+            change(store, audit, |keys| Ok(waiting(keys).map(|(kid, after)| KeyChange::Sign(kid, after)))).await?;
+            kid
+        }
+        None => add(config, store, audit, config.key.algorithm, Some(ahead)).await?,
+    };
+    let keys = store.signing_keys().await?;
+    let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);
+    say(format_args!("{kid} signs from {}", from.map_or_else(|| "now".to_owned(), rfc3339)))
+}
+
+async fn retire(config: &Config, store: &dyn Store, audit: &Audit, kid: &str) -> Result<(), Failure> {
+    let keys = store.signing_keys().await?;
+    let phase = keys.list.iter().zip(all_phases(&keys)).find(|(stored, _)| stored.key.kid == kid);
+    let Some((_, phase)) = phase else {
+        return Err(Failure::Other(format!("there is no key {kid}\n  hint: see `sidegate keys list`")));
+    };
+    match phase {
+        Phase::Banned => return say(format_args!("{kid} is retired already")),
+        // Somebody must sign what the banned key's clients come back for.
+        Phase::Signs => {
+            let next = add(config, store, audit, config.key.algorithm, Some(Duration::ZERO)).await?;
+            say(format_args!("added {next}, which signs from now on"))?;
+        }
+        _ => {}
+    }
+    change(store, audit, |_| Ok(Some(KeyChange::Ban(kid.to_owned())))).await?;
+    say(format_args!("retired {kid}: nothing it signed is accepted any more; sessions go on and clients refresh"))
+}
+
+async fn forget_secret(config: &Config, store: &dyn Store, audit: &Audit, text: &str) -> Result<(), Failure> {
+    let known = store.join(config.access_token.ttl).await?.secrets;
+    let Some(fingerprint) = known.iter().find(|known| known.to_string() == text) else {
+        return Err(Failure::Other(format!(
+            "the realm knows no operator secret {text}\n  hint: see `sidegate keys list`"
+        )));
+    };
+    let live = store.replicas(LIVE).await?;
+    let using: Vec<&str> = live
+        .iter()
+        .filter(|replica| replica.secrets.contains(fingerprint))
+        .map(|replica| replica.name.as_str())
+        .collect();
+    let sealed = store
+        .signing_keys()
+        .await?
+        .list
+        .iter()
+        .any(|stored| stored.key.secret == *fingerprint && stored.banned.is_none());
+    if !using.is_empty() || sealed {
+        let what = if using.is_empty() {
+            "a signing key is sealed under it".to_owned()
+        } else {
+            format!("in use on {}", using.join(", "))
+        };
+        return Err(Failure::Other(format!(
+            "{text}: {what}\n  hint: take its file out of key.secret_files everywhere, put another first, and wait a minute"
+        )));
+    }
+    if known.len() == 1 {
+        return Err(Failure::Other(format!("{text} is the realm's only operator secret")));
+    }
+    store.remove_secret(*fingerprint).await?;
+    audit.record(&Event::new("operator_secret", "forgotten").key(text));
+    say(format_args!("forgot {text}: whatever was made with it is refused"))
+}
+
+/// Changes the keys and says so in the audit lines.
+async fn change(
+    store: &dyn Store,
+    audit: &Audit,
+    decide: impl FnMut(&SigningKeys) -> Result<Option<KeyChange>, Failure>,
+) -> Result<(), Failure> {
+    if let Some(change) = change_keys(store, decide).await? {
+        let (outcome, kid) = told(&change);
+        audit.record(&Event::new("key", outcome).key(kid));
+    }
+    Ok(())
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::parse(text).ok_or_else(|| format!("not one of {}", Algorithm::ALL.map(Algorithm::name).join(", ")))
+}

@@ -1,0 +1,265 @@
+//! Signing keys and operator secrets that change while sessions live.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use sidegate::boot::{self, Running};
+use sidegate::clock::{Entropy, SystemClock};
+use sidegate::config::checked::Config;
+
+use crate::support::client::{Pair, call, logged_in, oauth_error, refresh, until_refused};
+use crate::support::deployment::{Deployment, StoreKind};
+use crate::support::process::Finished;
+use crate::support::raw::{exchange, request};
+
+const FAST: &str = "revocation.poll_interval = \"20ms\"";
+const NEW_SECRET: &str = "0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c82f1d7a9c5be8403\n";
+
+fn kid(access: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(access.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+}
+
+fn done(finished: &Finished) -> &str {
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    &finished.stdout
+}
+
+async fn published(gate: SocketAddr) -> Vec<String> {
+    let keys = exchange(gate, request("GET", "/.well-known/jwks.json").bytes()).await.json();
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until something is so: a replica hears of keys a little later.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
+    waited.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+async fn refreshed(gate: SocketAddr, pair: &Pair) -> Pair {
+    Pair::read(&refresh(gate, &pair.refresh, None).await)
+}
+
+/// JOSE-22: published ahead, then signing; what the old one signed goes on being accepted, and no request fails meanwhile.
+#[tokio::test]
+async fn a_new_key_takes_over_without_a_failed_request() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, FAST).await;
+        let replicas = [deployment.in_process().await, deployment.in_process().await];
+        let gates = [replicas[0].listen[0], replicas[1].listen[0]];
+        let first = logged_in(gates[0]).await;
+        let old = kid(&first.access);
+
+        let added = deployment.command(&["keys", "generate"]).await;
+        let new = done(&added).split_whitespace().nth(1).unwrap().to_owned();
+        assert!(added.stdout.contains("(ES256), published"), "{added:?}");
+        for gate in gates {
+            until("the new key is published", async || published(gate).await.contains(&new)).await;
+            assert_eq!(published(gate).await.len(), 2);
+        }
+        let mut pair = refreshed(gates[0], &first).await;
+        assert_eq!(kid(&pair.access), old, "it waits to be told");
+        let listed = deployment.command(&["keys", "list"]).await;
+        for (key, state) in [(&old, "signs"), (&new, "published, waits for `keys rotate`")] {
+            let line = done(&listed).lines().find(|line| line.starts_with(key.as_str())).unwrap().to_owned();
+            assert!(line.ends_with(state), "{listed:?}");
+        }
+
+        let rotated = deployment.command(&["keys", "rotate", "--now"]).await;
+        assert!(done(&rotated).starts_with(&format!("{new} signs from ")), "{rotated:?}");
+        let mut turn = 0;
+        while kid(&pair.access) == old {
+            turn += 1;
+            pair = refreshed(gates[turn % 2], &pair).await;
+            for gate in gates {
+                assert_eq!(call(gate, "/", &pair.access).await.status, 200, "turn {turn}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for gate in gates {
+            assert_eq!(kid(&logged_in(gate).await.access), new);
+            assert_eq!(call(gate, "/", &first.access).await.status, 200);
+            assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+        }
+        let listed = deployment.command(&["keys", "list"]).await;
+        let line = done(&listed).lines().find(|line| line.starts_with(old.as_str())).unwrap().to_owned();
+        assert!(line.contains("verifies until "), "{listed:?}");
+    }
+}
+
+/// Without `--now` it is published for as long as the configuration says, first.
+#[tokio::test]
+async fn a_key_that_nobody_knows_yet_is_published_before_it_signs() {
+    let deployment = Deployment::new(StoreKind::Sqlite, FAST).await;
+    let running = deployment.in_process().await;
+    let before = logged_in(running.listen[0]).await;
+    let rotated = deployment.command(&["keys", "rotate"]).await;
+    let new = done(&rotated).split_whitespace().next().unwrap().to_owned();
+    until("the new key is published", async || published(running.listen[0]).await.contains(&new)).await;
+    assert_eq!(kid(&logged_in(running.listen[0]).await.access), kid(&before.access));
+    let listed = deployment.command(&["keys", "list"]).await;
+    let line = done(&listed).lines().find(|line| line.starts_with(&new)).unwrap().to_owned();
+    let day = &rotated.stdout.trim_end()[rotated.stdout.trim_end().len() - 20..];
+    assert!(line.ends_with(&format!("published, signs from {day}")), "{line}");
+}
+
+/// A leaked key: everything it signed is refused on every replica, for good; nobody loses a session.
+#[tokio::test]
+async fn a_retired_key_is_refused_everywhere_and_sessions_live_on() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, FAST).await;
+        let replicas = [deployment.in_process().await, deployment.in_process().await];
+        let gates = [replicas[0].listen[0], replicas[1].listen[0]];
+        let pair = logged_in(gates[0]).await;
+        let leaked = kid(&pair.access);
+        for gate in gates {
+            assert_eq!(call(gate, "/", &pair.access).await.status, 200, "it is in both caches");
+        }
+        let retired = deployment.command(&["keys", "retire", &leaked]).await;
+        assert!(done(&retired).contains(&format!("retired {leaked}: ")), "{retired:?}");
+        for gate in gates {
+            until_refused(gate, &pair.access).await;
+            assert!(!published(gate).await.contains(&leaked));
+        }
+        let pair = refreshed(gates[1], &pair).await;
+        assert_ne!(kid(&pair.access), leaked);
+        for gate in gates {
+            until("the new key has arrived", async || call(gate, "/", &pair.access).await.status == 200).await;
+        }
+        let again = deployment.command(&["keys", "retire", &leaked]).await;
+        assert_eq!(done(&again), format!("{leaked} is retired already\n"));
+        let listed = deployment.command(&["keys", "list"]).await;
+        assert!(done(&listed).contains("retired 20"), "{listed:?}");
+        let unknown = deployment.command(&["keys", "retire", "nobody"]).await;
+        assert_eq!(unknown.code, Some(1));
+        assert!(unknown.stderr.contains("there is no key nobody\n  hint: see `sidegate keys list`"), "{unknown:?}");
+
+        // A replica that starts now refuses it, too.
+        let late = deployment.in_process().await;
+        assert_eq!(call(late.listen[0], "/", &pair.access).await.status, 200);
+        assert!(!published(late.listen[0]).await.contains(&leaked));
+    }
+}
+
+#[tokio::test]
+async fn keys_follow_each_other_by_themselves_and_go_when_they_are_over() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, FAST).await;
+        let mut config = deployment.config();
+        config.key.rotate_every = Duration::from_millis(1);
+        config.key.publish_ahead = Duration::ZERO;
+        let replicas = [start(&config).await, start(&config).await];
+        let (first, second) = (&replicas[0], &replicas[1]);
+        let old = kid(&logged_in(first.listen[0]).await.access);
+        let (one, other) = tokio::join!(first.authority.tend_keys(), second.authority.tend_keys());
+        one.unwrap();
+        other.unwrap();
+        let listed = deployment.command(&["keys", "list"]).await;
+        assert!(done(&listed).contains("verifies until "), "{listed:?}");
+        until("the next one signs", async || kid(&logged_in(first.listen[0]).await.access) != old).await;
+    }
+}
+
+async fn start(config: &Config) -> Running {
+    boot::start(config, Arc::new(SystemClock), Entropy).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn with_secrets(deployment: &Deployment, files: &[&str]) -> Config {
+    let mut config = deployment.config();
+    config.key.secret_files = files.iter().map(|file| deployment.home.path(file)).collect();
+    config
+}
+
+fn key_id(token: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(&token["sgr1_".len()..]).unwrap()[..4].to_vec()
+}
+
+/// A new secret verifies at once, and signs when nobody is left who could not open what it makes.
+#[tokio::test]
+async fn a_new_operator_secret_signs_once_every_replica_has_it() {
+    let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
+    deployment.home.write("new-secret", NEW_SECRET);
+    let only_old = start(&with_secrets(&deployment, &["secret"])).await;
+    let has_both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    let pair = logged_in(has_both.listen[0]).await;
+    let old = key_id(&pair.refresh);
+    let pair = refreshed(only_old.listen[0], &pair).await;
+    assert_eq!(key_id(&pair.refresh), old);
+    let listed = deployment.command(&["keys", "list"]).await;
+    assert!(done(&listed).contains("signs; on 2 of 2 running replicas"), "{listed:?}");
+    assert!(listed.stdout.contains("on 1 of 2 running replicas; not on "), "{listed:?}");
+
+    assert!(only_old.stop().await);
+    let replaced = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    let pair = refreshed(replaced.listen[0], &pair).await;
+    assert_ne!(key_id(&pair.refresh), old, "everybody who is there has the new one");
+    has_both.authority.tend_keys().await.unwrap();
+    let other = logged_in(has_both.listen[0]).await;
+    assert_eq!(key_id(&other.refresh), key_id(&pair.refresh));
+    for gate in [has_both.listen[0], replaced.listen[0]] {
+        assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+    }
+
+    // Nothing in the store needs the old one any more; clients may, until their sessions are over.
+    let only_new = start(&with_secrets(&deployment, &["new-secret"])).await;
+    Pair::read(&refresh(only_new.listen[0], &pair.refresh, None).await);
+}
+
+/// What a replica cannot open yet is 503: the client keeps its session. What nobody can open any more is 400.
+#[tokio::test]
+async fn a_token_of_a_secret_that_is_not_here_is_not_refused_until_the_secret_is_forgotten() {
+    let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
+    deployment.home.write("new-secret", NEW_SECRET);
+    let both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    let gate = both.listen[0];
+    let pair = logged_in(gate).await;
+    let old = start(&with_secrets(&deployment, &["secret"])).await;
+    let answer = refresh(old.listen[0], &pair.refresh, None).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{}", answer.text());
+    let listed = deployment.command(&["keys", "list"]).await;
+    let fingerprint = |state: &str| {
+        let line = done(&listed).lines().find(|line| line.contains(state)).unwrap().to_owned();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    let new = fingerprint("not configured here");
+    let in_use = deployment.command(&["keys", "forget-secret", &new]).await;
+    assert_eq!(in_use.code, Some(1));
+    assert!(in_use.stderr.contains(": in use on "), "{in_use:?}");
+
+    assert!(both.stop().await);
+    let unknown = deployment.command(&["keys", "forget-secret", "0000"]).await;
+    assert!(unknown.stderr.contains("the realm knows no operator secret 0000"), "{unknown:?}");
+    assert_eq!(done(&deployment.command(&["keys", "forget-secret", &new]).await).lines().count(), 1);
+    until("the secret is forgotten", async || refresh(old.listen[0], &pair.refresh, None).await.status == 400).await;
+    assert_eq!(oauth_error(&refresh(old.listen[0], &pair.refresh, None).await, 400), "invalid_grant");
+    let last = deployment.command(&["keys", "forget-secret", &fingerprint("signs; ")]).await;
+    assert!(last.stderr.contains(": in use on "), "{last:?}");
+}
+
+/// A repeat needs the secret that the successor was made with; where that is missing, the client asks another replica.
+#[tokio::test]
+async fn a_keyed_retry_where_the_secret_is_missing_is_no_late_duplicate() {
+    let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
+    deployment.home.write("new-secret", NEW_SECRET);
+    let old = start(&with_secrets(&deployment, &["secret"])).await;
+    let parent = logged_in(old.listen[0]).await;
+    assert!(old.stop().await);
+    let both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    let key = Some("the-key-of-one-refresh");
+    let child = Pair::read(&refresh(both.listen[0], &parent.refresh, key).await);
+    assert_ne!(key_id(&child.refresh), key_id(&parent.refresh));
+
+    let late_comer = start(&with_secrets(&deployment, &["secret"])).await;
+    assert_eq!(refresh(late_comer.listen[0], &parent.refresh, key).await.status, 503);
+    let repeated = Pair::read(&refresh(both.listen[0], &parent.refresh, key).await);
+    assert_eq!(repeated.refresh, child.refresh);
+}
