@@ -9,7 +9,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::hmac;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
-    ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 use signature::{Signer, Verifier};
 use zeroize::Zeroizing;
@@ -26,7 +28,7 @@ pub fn install() {
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// A fresh key pair as PKCS #8 (RFC 5958); `None` for a symmetric algorithm, or if the crypto library refuses.
+/// A fresh key pair as PKCS #8 (RFC 5958); `None` for a symmetric algorithm and for RSA, or if the crypto library refuses.
 #[must_use]
 pub fn generate_pair(algorithm: domain::Algorithm) -> Option<Zeroizing<Vec<u8>>> {
     let randomness = signing_randomness();
@@ -37,14 +39,19 @@ pub fn generate_pair(algorithm: domain::Algorithm) -> Option<Zeroizing<Vec<u8>>>
     Some(Zeroizing::new(pkcs8.ok()?.as_ref().to_vec()))
 }
 
-/// The public half of a PKCS #8 key, in the form that [`VerifyingKey::public`](domain::VerifyingKey::public) takes;
-/// `None` if it is no key of this algorithm.
+/// What verifies the signatures of a PKCS #8 key; `None` if it is no key of this algorithm, or a weak one.
 #[must_use]
-pub fn public_half(algorithm: domain::Algorithm, pkcs8: &[u8]) -> Option<Vec<u8>> {
-    match algorithm {
-        domain::Algorithm::EdDsa => Some(ed25519_pair(pkcs8).ok()?.public_key().as_ref().to_vec()),
-        _ => Some(ecdsa_pair(curve(algorithm.jose())?, pkcs8).ok()?.public_key().as_ref().to_vec()),
+pub fn public_half(algorithm: domain::Algorithm, pkcs8: &[u8]) -> Option<domain::VerifyingKey> {
+    if algorithm.is_rsa() {
+        let pair = rsa_pair(pkcs8).ok()?;
+        let parts = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
+        return domain::VerifyingKey::rsa(algorithm, &parts.n, &parts.e, pair.public().as_ref());
     }
+    let public = match algorithm {
+        domain::Algorithm::EdDsa => ed25519_pair(pkcs8).ok()?.public_key().as_ref().to_vec(),
+        _ => ecdsa_pair(curve(algorithm.jose())?, pkcs8).ok()?.public_key().as_ref().to_vec(),
+    };
+    domain::VerifyingKey::public(algorithm, &public)
 }
 
 const fn curve(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
@@ -69,8 +76,22 @@ fn ecdsa_pair(curve: &'static EcdsaSigningAlgorithm, pkcs8: &[u8]) -> Result<Ecd
     pair.map_err(|_| Error::from(ErrorKind::InvalidEcdsaKey))
 }
 
+/// 2048 to 4096 bits, whose parts fit together.
+fn rsa_pair(pkcs8: &[u8]) -> Result<RsaKeyPair> {
+    RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))
+}
+
+fn padding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    match algorithm {
+        Algorithm::RS256 => Some(&RSA_PKCS1_SHA256),
+        Algorithm::PS256 => Some(&RSA_PSS_SHA256),
+        _ => None,
+    }
+}
+
 fn ed25519_pair(pkcs8: &[u8]) -> Result<Ed25519KeyPair> {
-    Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))
+    // Version 1, as openssl writes it, has no public half to compare with.
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
@@ -80,7 +101,10 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
         (Some(hash), _) => Secret::Hmac(hmac::Key::new(hash, bytes)),
         (None, Some(curve)) => Secret::Ecdsa(ecdsa_pair(curve, bytes)?),
         (None, None) if algorithm == Algorithm::EdDSA => Secret::Ed25519(ed25519_pair(bytes)?),
-        (None, None) => return Err(ErrorKind::InvalidAlgorithm.into()),
+        (None, None) => match padding(algorithm) {
+            Some(padding) => Secret::Rsa(Box::new(rsa_pair(bytes)?), padding),
+            None => return Err(ErrorKind::InvalidAlgorithm.into()),
+        },
     };
     Ok(Box::new(RingSigner { algorithm, secret }))
 }
@@ -95,6 +119,8 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         (None, Algorithm::ES256) => public(&ECDSA_P256_SHA256_FIXED),
         (None, Algorithm::ES384) => public(&ECDSA_P384_SHA384_FIXED),
         (None, Algorithm::EdDSA) => public(&ED25519),
+        (None, Algorithm::RS256) => public(&RSA_PKCS1_2048_8192_SHA256),
+        (None, Algorithm::PS256) => public(&RSA_PSS_2048_8192_SHA256),
         (None, _) => return Err(ErrorKind::InvalidAlgorithm.into()),
     };
     Ok(Box::new(RingVerifier { algorithm, public }))
@@ -109,6 +135,7 @@ enum Secret {
     Hmac(hmac::Key),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
 }
 
 impl Signer<Vec<u8>> for RingSigner {
@@ -116,6 +143,11 @@ impl Signer<Vec<u8>> for RingSigner {
         match &self.secret {
             Secret::Hmac(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
             Secret::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Secret::Rsa(pair, padding) => {
+                let mut signed = vec![0; pair.public().modulus_len()];
+                let done = pair.sign(*padding, &signing_randomness(), message, &mut signed);
+                done.map(|()| signed).map_err(|_| signature::Error::new())
+            }
             Secret::Ecdsa(pair) => {
                 let signed = pair.sign(&signing_randomness(), message).map_err(|_| signature::Error::new())?;
                 Ok(signed.as_ref().to_vec())

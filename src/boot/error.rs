@@ -61,6 +61,10 @@ const fn keyring_hint(error: &KeyringError) -> &'static str {
         KeyringError::NoKey(_) => "run `sidegate migrate` once: it makes a key",
         KeyringError::NoSecret { .. } => "put that secret's file back at the end of key.secret_files: the key needs it",
         KeyringError::Damaged(_) => "restore the store from a backup",
+        KeyringError::Imported(_) => "import one: `sidegate keys import FILE.pem`, then run this again",
+        KeyringError::Unfit(_) => {
+            "PKCS #8 in PEM, as `openssl genpkey` writes it; RSA with 2048 to 4096 bits; see --algorithm"
+        }
         KeyringError::Generate => "the system's source of randomness does not answer",
     }
 }

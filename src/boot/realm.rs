@@ -24,6 +24,20 @@ pub struct Opened {
     pub live: Vec<Replica>,
 }
 
+/// The configured secrets, one of which the realm knows, and who serves.
+///
+/// # Errors
+/// [`BootError`].
+pub async fn secrets(
+    config: &Config,
+    store: &dyn Store,
+    entropy: Entropy,
+) -> Result<(Vec<OperatorSecret>, Vec<Replica>), BootError> {
+    let secrets = load_secrets(config, store, entropy).await?;
+    require_common(store.join(config.access_token.ttl).await?.secrets, &secrets)?;
+    Ok((secrets, store.replicas(LIVE).await?))
+}
+
 /// Joins the realm with the configured secrets. A replica none of whose secrets the realm knows does not start: it would
 /// refuse everyone else's tokens, and they its own.
 ///

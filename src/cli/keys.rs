@@ -1,9 +1,13 @@
 //! `sidegate keys …`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 use crate::authority::jose;
 use crate::authority::keyring::{Keyring, kept_after, times};
@@ -13,7 +17,7 @@ use crate::clock::{Entropy, rfc3339};
 use crate::config::checked::Config;
 use crate::domain::key_life::{Phase, phases};
 use crate::domain::keys::Algorithm;
-use crate::domain::secret::{Fingerprint, OperatorSecret};
+use crate::domain::secret::Fingerprint;
 use crate::domain::time::Timestamp;
 use crate::store::{KeyChange, Replica, SigningKeys, Store, StoredKey};
 use crate::telemetry::{Audit, Event};
@@ -26,6 +30,14 @@ pub(super) enum Command {
     List,
     /// Add a key that is published at once, and signs when `rotate` says so
     Generate {
+        /// Its algorithm [default: key.algorithm]
+        #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+        algorithm: Option<Algorithm>,
+    },
+    /// Add a key that was made elsewhere: PKCS #8 in PEM; the way for RSA
+    Import {
+        /// The file
+        file: PathBuf,
         /// Its algorithm [default: key.algorithm]
         #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
         algorithm: Option<Algorithm>,
@@ -63,6 +75,9 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             let algorithm = algorithm.unwrap_or(config.key.algorithm);
             let kid = add(config, store, audit, algorithm, None).await?;
             say(format_args!("added {kid} ({algorithm}), published; `sidegate keys rotate` lets it sign"))?;
+        }
+        Command::Import { file, algorithm } => {
+            import(config, store, audit, &file, algorithm.unwrap_or(config.key.algorithm)).await?;
         }
         Command::Rotate { now } => rotate(config, store, audit, now).await?,
         Command::Retire { kid } => retire(config, store, audit, &kid).await?,
@@ -118,11 +133,7 @@ fn secret_state(secret: Fingerprint, signs: Fingerprint, opened: &Opened) -> Str
     format!("{role}; on {have} of {all} running replicas{without}")
 }
 
-async fn opened_secrets(config: &Config, store: &dyn Store) -> Result<(Vec<OperatorSecret>, Vec<Replica>), Failure> {
-    let opened = realm::open(config, store, Entropy).await?;
-    Ok((opened.secrets, opened.live))
-}
-
+/// Adds a key of our own making.
 async fn add(
     config: &Config,
     store: &dyn Store,
@@ -130,11 +141,41 @@ async fn add(
     algorithm: Algorithm,
     signs_after: Option<Duration>,
 ) -> Result<String, Failure> {
-    let (secrets, live) = opened_secrets(config, store).await?;
+    let (secrets, live) = realm::secrets(config, store, Entropy).await?;
     let key = Keyring::generate(&config.realm, algorithm, signing(&secrets, &live), Entropy)?;
-    let kid = key.kid.clone();
     change(store, audit, |_| Ok(Some(KeyChange::Add(key.clone(), signs_after)))).await?;
-    Ok(kid)
+    Ok(key.kid)
+}
+
+/// Adds a key that was made elsewhere. A realm without any other has one that signs.
+async fn import(
+    config: &Config,
+    store: &dyn Store,
+    audit: &Audit,
+    file: &Path,
+    algorithm: Algorithm,
+) -> Result<(), Failure> {
+    let unreadable = |why: &dyn std::fmt::Display| Failure::Other(format!("{} cannot be read: {why}", file.display()));
+    let pem = Zeroizing::new(std::fs::read(file).map_err(|error| unreadable(&error))?);
+    let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| {
+        unreadable(
+            &"no `BEGIN PRIVATE KEY`\n  hint: `openssl pkcs8 -topk8 -nodes -in FILE` writes other keys as PKCS #8",
+        )
+    })?;
+    let (secrets, live) = realm::secrets(config, store, Entropy).await?;
+    let key = Keyring::import(&config.realm, algorithm, pkcs8.secret_pkcs8_der(), signing(&secrets, &live), Entropy)?;
+    let mut signs = false;
+    let added = change(store, audit, |keys| {
+        if let Some(known) = keys.list.iter().find(|stored| stored.key.kid == key.kid) {
+            let state = if known.banned.is_some() { "is retired" } else { "is there already" };
+            return Err(Failure::Other(format!("the key {} {state}", key.kid)));
+        }
+        signs = keys.list.iter().all(|stored| stored.banned.is_some());
+        Ok(Some(KeyChange::Add(key.clone(), signs.then_some(Duration::ZERO))))
+    });
+    added.await?;
+    let next = if signs { "signs from now on" } else { "published; `sidegate keys rotate` lets it sign" };
+    say(format_args!("added {} ({algorithm}), {next}", key.kid))
 }
 
 async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {

@@ -16,13 +16,16 @@ pub enum Algorithm {
     Es256,
     Es384,
     EdDsa,
+    Rs256,
+    Ps256,
     Hs256,
     Hs384,
     Hs512,
 }
 
 impl Algorithm {
-    pub const ALL: [Self; 6] = [Self::Es256, Self::Es384, Self::EdDsa, Self::Hs256, Self::Hs384, Self::Hs512];
+    pub const ALL: [Self; 8] =
+        [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Ps256, Self::Hs256, Self::Hs384, Self::Hs512];
 
     /// The exact `alg` value; compared case-sensitively (RFC 7515 §4.1.1).
     #[must_use]
@@ -31,6 +34,8 @@ impl Algorithm {
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
             Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
             Self::Hs256 => "HS256",
             Self::Hs384 => "HS384",
             Self::Hs512 => "HS512",
@@ -49,6 +54,8 @@ impl Algorithm {
             Self::Es256 => jsonwebtoken::Algorithm::ES256,
             Self::Es384 => jsonwebtoken::Algorithm::ES384,
             Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Ps256 => jsonwebtoken::Algorithm::PS256,
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
             Self::Hs384 => jsonwebtoken::Algorithm::HS384,
             Self::Hs512 => jsonwebtoken::Algorithm::HS512,
@@ -62,8 +69,14 @@ impl Algorithm {
             Self::Hs256 => Some(32),
             Self::Hs384 => Some(48),
             Self::Hs512 => Some(64),
-            Self::Es256 | Self::Es384 | Self::EdDsa => None,
+            Self::Es256 | Self::Es384 | Self::EdDsa | Self::Rs256 | Self::Ps256 => None,
         }
+    }
+
+    /// Whether its keys are RSA keys: those are imported, never made here.
+    #[must_use]
+    pub const fn is_rsa(self) -> bool {
+        matches!(self, Self::Rs256 | Self::Ps256)
     }
 }
 
@@ -100,14 +113,28 @@ impl fmt::Display for KeyId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PublicJwk {
     pub kty: &'static str,
-    pub crv: &'static str,
-    pub x: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub y: Option<String>,
+    #[serde(flatten)]
+    pub material: PublicMaterial,
     #[serde(rename = "use")]
     pub purpose: &'static str,
     pub alg: &'static str,
     pub kid: String,
+}
+
+/// What a public key consists of, each part in base64url (RFC 7518 §6, RFC 8037 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum PublicMaterial {
+    Curve {
+        crv: &'static str,
+        x: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        y: Option<String>,
+    },
+    Rsa {
+        n: String,
+        e: String,
+    },
 }
 
 /// What verifies one key's signatures.
@@ -143,8 +170,25 @@ impl VerifyingKey {
             Some(y) => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
             None => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
         });
-        let public = PublicJwk { kty, crv, x, y, purpose: "sig", alg: algorithm.name(), kid: id.0.clone() };
+        let material = PublicMaterial::Curve { crv, x, y };
+        let public = PublicJwk { kty, material, purpose: "sig", alg: algorithm.name(), kid: id.0.clone() };
         Some(Self { id, algorithm, public: Some(public), decoding: decoding.ok()? })
+    }
+
+    /// From an RSA key's modulus and exponent, big-endian without leading zeros, and the two as `RSAPublicKey` (RFC 8017
+    /// appendix A.1.1). `None` if the modulus has fewer than 2048 bits (RFC 7518 §3.3) or more than 4096, or the
+    /// algorithm is none of RSA's.
+    #[must_use]
+    pub fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8], der: &[u8]) -> Option<Self> {
+        let fits = (256..=512).contains(&modulus.len()) && modulus.first().is_some_and(|byte| *byte >= 0x80);
+        if !algorithm.is_rsa() || !fits {
+            return None;
+        }
+        let (n, e) = (URL_SAFE_NO_PAD.encode(modulus), URL_SAFE_NO_PAD.encode(exponent));
+        let id = thumbprint(&format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#));
+        let material = PublicMaterial::Rsa { n, e };
+        let public = PublicJwk { kty: "RSA", material, purpose: "sig", alg: algorithm.name(), kid: id.0.clone() };
+        Some(Self { id, algorithm, public: Some(public), decoding: DecodingKey::from_rsa_der(der) })
     }
 
     /// From the random bytes of an HMAC key. `None` if they are not as many as [`Algorithm::secret_bytes`].
@@ -216,7 +260,7 @@ mod tests {
     #[test]
     fn algorithm_names_are_exact() {
         assert_eq!(Algorithm::parse("ES256"), Some(Algorithm::Es256));
-        for bad in ["es256", "ES256 ", "none", "None", "", "RS256", "HS256\0"] {
+        for bad in ["es256", "ES256 ", "none", "None", "", "RS1", "RS512", "HS256\0"] {
             assert_eq!(Algorithm::parse(bad), None, "{bad:?}");
         }
     }
@@ -239,6 +283,18 @@ mod tests {
         let x = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         let key = VerifyingKey::public(Algorithm::EdDsa, &x).unwrap();
         assert_eq!(key.id.as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    /// RFC 7638 §3.1.
+    #[test]
+    fn the_thumbprint_of_the_published_rsa_example_is_right() {
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknj\
+                 hMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let modulus = URL_SAFE_NO_PAD.decode(n).unwrap();
+        let key = VerifyingKey::rsa(Algorithm::Rs256, &modulus, &[1, 0, 1], &[]).unwrap();
+        assert_eq!(key.id.as_str(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert!(VerifyingKey::rsa(Algorithm::Es256, &modulus, &[1, 0, 1], &[]).is_none());
+        assert!(VerifyingKey::rsa(Algorithm::Rs256, &modulus[..128], &[1, 0, 1], &[]).is_none(), "1024 bits");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sidegate::authority::jose;
 use sidegate::clock::signing_randomness;
 use sidegate::domain::access_token::{MAX_BYTES, TokenFault, TokenRules, verify};
-use sidegate::domain::keys::{Algorithm, KeySet, VerifyingKey};
+use sidegate::domain::keys::{Algorithm, KeySet, PublicMaterial, VerifyingKey};
 use sidegate::domain::time::Timestamp;
 
 const NOW: i64 = 1_800_000_000;
@@ -28,12 +28,20 @@ struct Issuer {
 
 const SECRET: [u8; 32] = [7; 32];
 
+fn coordinates(key: &VerifyingKey) -> [String; 2] {
+    match key.public.clone().map(|jwk| jwk.material) {
+        Some(PublicMaterial::Curve { x, y: Some(y), .. }) => [x, y],
+        other => panic!("no point of a curve: {other:?}"),
+    }
+}
+
 impl Issuer {
     fn new() -> Self {
         jose::install();
         let pkcs8 = jose::generate_pair(Algorithm::Es256).expect("a key");
-        let point = jose::public_half(Algorithm::Es256, &pkcs8).expect("a point");
-        let es256 = VerifyingKey::public(Algorithm::Es256, &point).expect("a key");
+        let es256 = jose::public_half(Algorithm::Es256, &pkcs8).expect("a key");
+        let coordinates = coordinates(&es256).map(|part| URL_SAFE_NO_PAD.decode(part).expect("it is base64url"));
+        let point = [&[4], coordinates.concat().as_slice()].concat();
         let hs256 = VerifyingKey::secret(Algorithm::Hs256, &SECRET).expect("a key");
         let rules = TokenRules {
             issuer: "https://issuer".into(),
@@ -159,7 +167,7 @@ fn the_token_does_not_choose_its_algorithm() {
         pem.into_bytes(),
         spki,
         serde_json::to_vec(public).expect("it is JSON"),
-        public.x.clone().into_bytes(),
+        coordinates(&issuer.es256)[0].clone().into_bytes(),
         issuer.es256.id.as_str().as_bytes().to_vec(),
         Vec::new(),
     ];

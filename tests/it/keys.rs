@@ -16,12 +16,17 @@ use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::process::Finished;
 use crate::support::raw::{exchange, request};
 
-const FAST: &str = "revocation.poll_interval = \"20ms\"";
+/// Some of these tests log in again and again until something is so.
+const FAST: &str = "revocation.poll_interval = \"20ms\"\nsession.per_subject = 10000";
 const NEW_SECRET: &str = "0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5a6b7c82f1d7a9c5be8403\n";
 
-fn kid(access: &str) -> String {
+fn header(access: &str) -> Value {
     let header = URL_SAFE_NO_PAD.decode(access.split('.').next().unwrap()).unwrap();
-    serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+    serde_json::from_slice(&header).unwrap()
+}
+
+fn kid(access: &str) -> String {
+    header(access)["kid"].as_str().unwrap().to_owned()
 }
 
 fn done(finished: &Finished) -> &str {
@@ -262,4 +267,87 @@ async fn a_keyed_retry_where_the_secret_is_missing_is_no_late_duplicate() {
     assert_eq!(refresh(late_comer.listen[0], &parent.refresh, key).await.status, 503);
     let repeated = Pair::read(&refresh(both.listen[0], &parent.refresh, key).await);
     assert_eq!(repeated.refresh, child.refresh);
+}
+
+/// RSA keys come from elsewhere: `openssl` makes them here, as an operator would.
+#[tokio::test]
+async fn an_rsa_key_is_imported_signs_and_is_published() {
+    let deployment = Deployment::new(StoreKind::Sqlite, FAST).await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let before = logged_in(gate).await;
+    for (algorithm, bits) in [("RS256", "2048"), ("PS256", "3072")] {
+        let file = format!("{algorithm}.pem");
+        openssl(
+            &deployment,
+            &["genpkey", "-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}"), "-out", &file],
+        );
+        let imported = deployment.command(&["keys", "import", &file, "--algorithm", algorithm]).await;
+        let key = done(&imported).split_whitespace().nth(1).unwrap().to_owned();
+        assert!(imported.stdout.ends_with("published; `sidegate keys rotate` lets it sign\n"), "{imported:?}");
+        done(&deployment.command(&["keys", "rotate", "--now"]).await);
+        until("the RSA key signs", async || kid(&logged_in(gate).await.access) == key).await;
+        let pair = logged_in(gate).await;
+        assert_eq!(header(&pair.access)["alg"], algorithm);
+        assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+        assert_eq!(call(gate, "/", &before.access).await.status, 200);
+
+        let keys = exchange(gate, request("GET", "/.well-known/jwks.json").bytes()).await.json();
+        let jwk = keys["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == key.as_str()).unwrap();
+        assert_eq!((&jwk["kty"], &jwk["alg"], &jwk["e"]), (&"RSA".into(), &algorithm.into(), &"AQAB".into()));
+        let names: Vec<&String> = jwk.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"], "and nothing private");
+
+        let (signed, _) = pair.access.rsplit_once('.').unwrap();
+        let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode([7; 256]));
+        assert_eq!(call(gate, "/", &forged).await.status, 401);
+        let again = deployment.command(&["keys", "import", &file, "--algorithm", algorithm]).await;
+        assert!(again.stderr.contains(&format!("the key {key} is there already")), "{again:?}");
+        // One key, one algorithm: the same key under another one is the same key.
+        let other = if algorithm == "RS256" { "PS256" } else { "RS256" };
+        let twin = deployment.command(&["keys", "import", &file, "--algorithm", other]).await;
+        assert!(twin.stderr.contains(&format!("the key {key} is there already")), "{twin:?}");
+    }
+}
+
+/// JOSE-8, B1-22: at load, not when the first token is signed.
+#[tokio::test]
+async fn a_weak_or_wrong_key_is_refused_at_import() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "").await;
+    let make = |name: &str, arguments: &[&str]| {
+        openssl(&deployment, &[&["genpkey", "-out", name], arguments].concat());
+    };
+    make("weak.pem", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
+    make("large.pem", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:5120"]);
+    make("exponent.pem", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt", "rsa_keygen_pubexp:3"]);
+    make("p256.pem", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    make("p384.pem", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+    make("ed25519.pem", &["-algorithm", "ED25519"]);
+    deployment.home.write("text.pem", "no key at all");
+    for (file, algorithm, why) in [
+        ("weak.pem", "RS256", "the file holds no RS256 key that can be used"),
+        ("large.pem", "PS256", "the file holds no PS256 key that can be used"),
+        ("exponent.pem", "RS256", "the file holds no RS256 key that can be used"),
+        ("p256.pem", "ES384", "the file holds no ES384 key that can be used"),
+        ("p256.pem", "RS256", "the file holds no RS256 key that can be used"),
+        ("p256.pem", "HS256", "the file holds no HS256 key that can be used"),
+        ("ed25519.pem", "ES256", "the file holds no ES256 key that can be used"),
+        ("text.pem", "RS256", "text.pem cannot be read: no `BEGIN PRIVATE KEY`"),
+        ("missing.pem", "RS256", "missing.pem cannot be read: No such file"),
+    ] {
+        let refused = deployment.command(&["keys", "import", file, "--algorithm", algorithm]).await;
+        assert_ne!(refused.code, Some(0), "{file} as {algorithm}");
+        assert!(refused.stderr.contains(why), "{file} as {algorithm}: {}", refused.stderr);
+    }
+    for (file, algorithm) in [("p256.pem", "ES256"), ("p384.pem", "ES384"), ("ed25519.pem", "EdDSA")] {
+        done(&deployment.command(&["keys", "import", file, "--algorithm", algorithm]).await);
+    }
+    let unmade = deployment.command(&["keys", "generate", "--algorithm", "RS256"]).await;
+    assert!(unmade.stderr.contains("RS256 keys are not made here\n  hint: import one"), "{unmade:?}");
+}
+
+fn openssl(deployment: &Deployment, arguments: &[&str]) {
+    let made = std::process::Command::new("openssl").args(arguments).current_dir(deployment.home.path("")).output();
+    let made = made.expect("openssl is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }

@@ -31,7 +31,9 @@ pub(super) fn key(document: &Document<'_>) -> Option<Key> {
     if let (Some(every), Some(ahead)) = (rotate_every, publish_ahead)
         && !every.is_zero()
     {
-        if every < SHORTEST_ROTATION {
+        if algorithm.is_some_and(Algorithm::is_rsa) {
+            section.refuse("rotate_every", "RSA keys are not made by sidegate", "write 0s, and import each key");
+        } else if every < SHORTEST_ROTATION {
             section.refuse("rotate_every", "too short", "write at least 1h, or 0s");
         } else if every <= ahead {
             let hint = "a key is published before it signs: raise rotate_every or lower publish_ahead";

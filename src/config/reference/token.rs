@@ -64,10 +64,11 @@ pub(super) const KEY: Section = Section {
     keys: &[
         key(
             "algorithm",
-            Kind::Word(&["ES256", "ES384", "EdDSA", "HS256", "HS384", "HS512"]),
+            Kind::Word(&["ES256", "ES384", "EdDSA", "RS256", "PS256", "HS256", "HS384", "HS512"]),
             r#""ES256""#,
-            "Signature of access tokens. With `ES…` and `EdDSA` others can verify them by `/.well-known/jwks.json`; with \
-             `HS…` only sidegate can. After a change the next `sidegate migrate` makes a key, which signs after \
+            "Signature of access tokens. With `HS…` only sidegate can verify them, with the others everybody who reads \
+             `/.well-known/jwks.json`. Keys for `RS256` and `PS256` are made elsewhere and brought by `sidegate keys \
+             import`, all others by sidegate itself. After a change the next `sidegate migrate` makes a key, which signs after \
              `publish_ahead`; the old one goes on verifying.",
         ),
         key(
