@@ -108,8 +108,14 @@ pub trait Store: Send + Sync + 'static {
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
 
-    /// Adds a user. `false` if the name or the subject is taken. A subject that had a user before keeps its counter.
-    async fn add_user(&self, user: &User) -> Result<bool, StoreError>;
+    /// Adds users, all or none: `false`, and nothing has changed, if a name or a subject is taken, by a user or by another
+    /// of these. A subject that had a user before keeps its counter.
+    async fn add_users(&self, users: &[User]) -> Result<bool, StoreError>;
+
+    /// Adds one user, as [`Self::add_users`].
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        self.add_users(std::slice::from_ref(user)).await
+    }
 
     /// Sets the password and increments the subject's counter, in one transaction. `None` if there is no such user,
     /// otherwise the new value.

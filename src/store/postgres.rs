@@ -305,22 +305,25 @@ impl Store for PostgresStore {
         rows.iter().map(rows::user).collect()
     }
 
-    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
-        let hash = text_column(&user.password_hash.0);
-        let claims = claims_column(&user.claims);
-        let rows = self
+    async fn add_users(&self, users: &[User]) -> Result<bool, StoreError> {
+        let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+        let subjects: Vec<&str> = users.iter().map(|user| user.subject.as_str()).collect();
+        let hashes: Vec<String> = users.iter().map(|user| text_column(&user.password_hash.0)).collect();
+        let disabled: Vec<bool> = users.iter().map(|user| user.disabled).collect();
+        let claims: Vec<String> = users.iter().map(|user| claims_column(&user.claims)).collect();
+        let added = self
             .connections
-            .rows(|| {
-                sqlx::query(statements::ADD_USER)
+            .rows_unless_taken(|| {
+                sqlx::query(statements::ADD_USERS)
                     .bind(&self.realm)
-                    .bind(user.name.as_str())
-                    .bind(user.subject.as_str())
-                    .bind(&hash)
-                    .bind(user.disabled)
+                    .bind(&names)
+                    .bind(&subjects)
+                    .bind(&hashes)
+                    .bind(&disabled)
                     .bind(&claims)
             })
             .await?;
-        Ok(!rows.is_empty())
+        Ok(added.is_some())
     }
 
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {

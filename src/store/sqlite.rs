@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -457,20 +458,24 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+    async fn add_users(&self, users: &[User]) -> Result<bool, StoreError> {
+        let row = |user: &User| {
+            let hash = text_column(&user.password_hash.0);
+            json!([user.name.as_str(), user.subject.as_str(), hash, user.disabled, claims_column(&user.claims)])
+        };
+        let rows = Value::Array(users.iter().map(row).collect()).to_string();
         self.connections
             .within(async {
-                let mut writer = self.connections.writer().await?;
-                let done = sqlx::query(statements::ADD_USER)
-                    .bind(&self.realm)
-                    .bind(user.name.as_str())
-                    .bind(user.subject.as_str())
-                    .bind(text_column(&user.password_hash.0))
-                    .bind(user.disabled)
-                    .bind(claims_column(&user.claims))
-                    .execute(&mut *writer)
-                    .await?;
-                Ok(done.rows_affected() > 0)
+                let mut transaction = self.connections.transaction().await?;
+                let done =
+                    sqlx::query(statements::ADD_USERS).bind(&self.realm).bind(rows).execute(&mut *transaction).await?;
+                let all = usize::try_from(done.rows_affected()) == Ok(users.len());
+                if all {
+                    transaction.commit().await?;
+                } else {
+                    transaction.rollback().await?;
+                }
+                Ok(all)
             })
             .await
     }

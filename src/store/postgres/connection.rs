@@ -115,6 +115,20 @@ impl Connections {
         self.in_time(self.attempts(None, statement)).await
     }
 
+    /// As [`Self::rows`]; `None`, and nothing has changed, if a unique index has such a row already.
+    pub(super) async fn rows_unless_taken<'q>(
+        &self,
+        statement: impl Statement<'q>,
+    ) -> Result<Option<Vec<PgRow>>, StoreError> {
+        let rows = async {
+            match self.attempts(None, statement).await {
+                Err(error) if sql_state(&error).as_deref() == Some("23505") => Ok(None),
+                done => done.map(Some),
+            }
+        };
+        self.in_time(rows).await
+    }
+
     /// Runs one statement while holding an advisory lock: the statement sees everything that earlier holders did.
     pub(super) async fn rows_in_sequence<'q>(
         &self,
@@ -124,10 +138,7 @@ impl Connections {
         self.in_time(self.attempts(Some(lock), statement)).await
     }
 
-    async fn in_time(
-        &self,
-        work: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,
-    ) -> Result<Vec<PgRow>, StoreError> {
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(done) => done.map_err(|error| store_error(&error)),
             Err(_) => Err(too_slow(self.timeout)),

@@ -369,11 +369,10 @@ pub(super) const ACCOUNT_OF: &str = concat!(
 pub(super) const USERS: &str =
     concat!("SELECT ", user_columns!(), " FROM sidegate.users WHERE realm = $1 ORDER BY name");
 
-/// `$2` name, `$3` subject, `$4` password hash, `$5` disabled, `$6` claims.
-pub(super) const ADD_USER: &str = "
-    INSERT INTO sidegate.users (realm, name, subject, password_hash, disabled, claims) VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT DO NOTHING
-    RETURNING name";
+/// Of all users: `$2` names, `$3` subjects, `$4` password hashes, `$5` disabled, `$6` claims.
+pub(super) const ADD_USERS: &str = "
+    INSERT INTO sidegate.users (realm, name, subject, password_hash, disabled, claims)
+    SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bool[], $6::text[])";
 
 /// `$2` allowance, `$3` name, `$4` hash.
 pub(super) const SET_PASSWORD: &str = concat!(

@@ -248,9 +248,11 @@ pub(super) const ACCOUNT_OF: &str = concat!(
 
 pub(super) const USERS: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE realm = ?1 ORDER BY name");
 
-/// `?2` name, `?3` subject, `?4` password hash, `?5` disabled, `?6` claims.
-pub(super) const ADD_USER: &str = "
-    INSERT INTO users (realm, name, subject, password_hash, disabled, claims) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+/// `?2` a JSON array of users, each an array: name, subject, password hash, disabled, claims (as text).
+pub(super) const ADD_USERS: &str = "
+    INSERT INTO users (realm, name, subject, password_hash, disabled, claims)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?2)
+    WHERE true
     ON CONFLICT DO NOTHING";
 
 /// `?2` name, `?3` hash.

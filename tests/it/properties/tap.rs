@@ -220,8 +220,8 @@ impl Store for Tap {
         self.inner.users().await
     }
 
-    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
-        self.inner.add_user(user).await
+    async fn add_users(&self, users: &[User]) -> Result<bool, StoreError> {
+        self.inner.add_users(users).await
     }
 
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {

@@ -78,6 +78,8 @@ macro_rules! store_contract {
                 a_user_comes_back_as_it_was_added,
                 a_name_and_a_subject_belong_to_one_user,
                 one_of_many_concurrent_users_of_a_name_is_added,
+                users_are_added_all_or_none,
+                thousands_of_users_are_added_at_once,
                 a_new_password_moves_the_counter,
                 a_changed_password_keeps_the_session_that_asked_and_no_other,
                 a_password_is_not_changed_by_halves,

@@ -65,11 +65,8 @@ enum Step {
     Follow,
     StartOver,
     Purge(u64, u32),
-    AddUser {
-        name: &'static str,
-        of: &'static str,
-        disabled: bool,
-    },
+    /// Name, subject, and whether it is disabled.
+    AddUsers(Vec<(&'static str, &'static str, bool)>),
     SetPassword(&'static str, u8),
     UpgradePassword(&'static str, u8, u8),
     ChangePassword {
@@ -141,8 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Follow),
         1 => Just(Step::StartOver),
         2 => (spans(), 0..4_u32).prop_map(|(keep, most)| Step::Purge(keep, most)),
-        2 => (people(), people(), any::<bool>())
-            .prop_map(|(name, of, disabled)| Step::AddUser { name, of, disabled }),
+        2 => prop::collection::vec((people(), people(), any::<bool>()), 0..3).prop_map(Step::AddUsers),
         1 => (people(), 0..2_u8).prop_map(|(name, n)| Step::SetPassword(name, n)),
         1 => (people(), 0..2_u8, 0..2_u8).prop_map(|(name, old, new)| Step::UpgradePassword(name, old, new)),
         4 => (people(), which(), 0..2_u8, 0..2_u8, prop::bool::weighted(0.1), spans()).prop_map(
@@ -297,9 +293,15 @@ impl History {
                 self.follow().await?;
             }
             Step::Purge(keep, most) => same!(self, purge(Duration::from_millis(keep), most)),
-            Step::AddUser { name: called, of, disabled } => {
-                let user = User { subject: subject(of), password_hash: password(0), disabled, ..user(called) };
-                same!(self, add_user(&user));
+            Step::AddUsers(ref called) => {
+                let new = |&(called, of, disabled): &(&str, &str, bool)| User {
+                    subject: subject(of),
+                    password_hash: password(0),
+                    disabled,
+                    ..user(called)
+                };
+                let users: Vec<User> = called.iter().map(new).collect();
+                same!(self, add_users(&users));
             }
             Step::SetPassword(of, n) => same!(self, set_password(&name(of), &password(n))),
             Step::UpgradePassword(of, old, new) => {

@@ -355,14 +355,18 @@ impl Store for Model {
         Ok(self.rows().users.values().cloned().collect())
     }
 
-    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+    async fn add_users(&self, users: &[User]) -> Result<bool, StoreError> {
         let mut rows = self.rows();
-        let taken = rows.users.values().any(|known| known.name == user.name || known.subject == user.subject);
-        if !taken {
+        let mut all = rows.users.clone();
+        for user in users {
+            if all.values().any(|known| known.name == user.name || known.subject == user.subject) {
+                return Ok(false);
+            }
             let password_hash = PasswordHash(kept_text(&user.password_hash.0));
-            rows.users.insert(user.name.clone(), User { password_hash, ..user.clone() });
+            all.insert(user.name.clone(), User { password_hash, ..user.clone() });
         }
-        Ok(!taken)
+        rows.users = all;
+        Ok(true)
     }
 
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError> {

@@ -39,6 +39,35 @@ pub async fn one_of_many_concurrent_users_of_a_name_is_added(bench: &Bench) {
     assert_eq!(bench.store.users().await.unwrap().len(), 1);
 }
 
+pub async fn users_are_added_all_or_none(bench: &Bench) {
+    let store = &bench.store;
+    assert!(store.add_users(&[]).await.unwrap());
+    assert!(store.add_users(&[user("bob"), user("ann")]).await.unwrap());
+    assert_eq!(store.users().await.unwrap(), [user("ann"), user("bob")]);
+    for taken in [
+        User { subject: subject("another"), ..user("ann") },
+        User { name: name("another"), ..user("ann") },
+        User { subject: subject("another"), ..user("cid") },
+        User { name: name("another"), ..user("cid") },
+        user("cid"),
+    ] {
+        for users in [[user("cid"), taken.clone()], [taken, user("cid")]] {
+            assert!(!store.add_users(&users).await.unwrap(), "{users:?}");
+        }
+        assert_eq!(store.users().await.unwrap(), [user("ann"), user("bob")]);
+    }
+    let halves = [[user("cid"), user("dan")], [user("dan"), user("cid")]];
+    let added = join_all(halves.iter().map(|users| store.add_users(users))).await;
+    assert_eq!(added.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 1);
+    assert_eq!(store.users().await.unwrap().len(), 4);
+}
+
+pub async fn thousands_of_users_are_added_at_once(bench: &Bench) {
+    let users: Vec<User> = (0..5000).map(|n| user(&format!("user {n:04}"))).collect();
+    assert!(bench.store.add_users(&users).await.unwrap());
+    assert_eq!(bench.store.users().await.unwrap(), users);
+}
+
 pub async fn a_new_password_moves_the_counter(bench: &Bench) {
     let store = &bench.store;
     store.add_user(&user("ann")).await.unwrap();
