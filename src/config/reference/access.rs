@@ -23,7 +23,7 @@ pub(super) const LOGIN_USERS: Section = Section {
         key("min_length", Kind::Number { from: 8, to: 128 }, "12", "Fewest characters of a new password."),
         key(
             "argon2_memory",
-            Kind::Size { from: "32KiB", to: "4GiB" },
+            Kind::Size { from: "32KiB", to: "1GiB" },
             r#""19MiB""#,
             "Memory of one password hash (argon2id). Less makes stolen hashes easier to guess.",
         ),
