@@ -6,20 +6,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Entropy;
 use crate::config::checked;
 use crate::domain::user::{Password, PasswordHash};
 
+use self::known_hash::KnownHash;
+
+pub mod known_hash;
+
 /// Hashes and verifies passwords with one set of parameters.
 pub struct Passwords {
     hasher: Argon2<'static>,
     slots: Arc<Semaphore>,
-    /// Of a password nobody has: verified where there is no user, so that this takes as long.
-    decoy: PasswordHash,
     min_length: usize,
     entropy: Entropy,
 }
@@ -29,7 +30,7 @@ pub struct Passwords {
 pub enum Check {
     Wrong,
     Right,
-    /// Right, and its hash was made with other parameters: replace it by this one.
+    /// Right, and its hash was made with other parameters, or by another system: replace it by this one.
     RightWithOldParameters(PasswordHash),
 }
 
@@ -47,9 +48,6 @@ const SLOT_WAIT: Duration = Duration::from_secs(2);
 /// Passes over the memory, and lanes: with 19 MiB the OWASP minimum.
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-/// A stored hash that asks for more than this is not verified: it would be an attack on this process.
-const MOST_MEMORY_KIB: u32 = 1024 * 1024;
-const MOST_PASSES: u32 = 16;
 
 impl Passwords {
     /// # Errors
@@ -57,8 +55,7 @@ impl Passwords {
     pub fn new(parameters: checked::Argon2, min_length: usize, entropy: Entropy) -> Result<Self, PasswordsError> {
         let params = Params::new(parameters.memory_kib, PASSES, LANES, None).map_err(|_| PasswordsError::Parameters)?;
         let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let decoy = hash(&hasher, &entropy.bytes::<32>(), entropy)?;
-        Ok(Self { hasher, slots: Arc::new(Semaphore::new(parameters.slots)), decoy, min_length, entropy })
+        Ok(Self { hasher, slots: Arc::new(Semaphore::new(parameters.slots)), min_length, entropy })
     }
 
     /// Fewest characters of a new password.
@@ -85,7 +82,7 @@ impl Passwords {
         self.slot().await?.run(move || hash(&hasher, password.expose().as_bytes(), entropy)).await?
     }
 
-    /// Checks a password. Without a stored hash it is wrong, after as much work.
+    /// Checks a password. Without a stored hash, or with one that cannot be checked, it is wrong, after as much work.
     ///
     /// # Errors
     /// [`PasswordsError`].
@@ -96,17 +93,16 @@ impl Passwords {
         stored: Option<PasswordHash>,
     ) -> Result<Check, PasswordsError> {
         let (hasher, entropy) = (self.hasher.clone(), self.entropy);
-        let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.decoy.clone());
         slot.run(move || {
-            let right = verify(&hasher, &password, &stored) && known;
-            if !right {
-                return Ok(Check::Wrong);
+            let password = password.expose().as_bytes();
+            let stored = stored.and_then(|stored| KnownHash::parse(&stored.0).ok());
+            if let Some(own) = stored.as_ref().filter(|stored| stored.is_made_with(hasher.params())) {
+                return Ok(if own.matches(password) { Check::Right } else { Check::Wrong });
             }
-            if has_parameters_of(&hasher, &stored) {
-                return Ok(Check::Right);
-            }
-            hash(&hasher, password.expose().as_bytes(), entropy).map(Check::RightWithOldParameters)
+            let right = stored.is_some_and(|stored| stored.matches(password));
+            // Made for a wrong password too, which then takes as long as a right one.
+            let new = hash(&hasher, password, entropy)?;
+            Ok(if right { Check::RightWithOldParameters(new) } else { Check::Wrong })
         })
         .await?
     }
@@ -131,22 +127,6 @@ fn hash(hasher: &Argon2<'_>, password: &[u8], entropy: Entropy) -> Result<Passwo
     let salt = entropy.bytes::<16>();
     let phc = hasher.hash_password_with_salt(password, &salt).map_err(|_| PasswordsError::Parameters)?;
     Ok(PasswordHash(phc.to_string()))
-}
-
-fn verify(hasher: &Argon2<'_>, password: &Password, stored: &PasswordHash) -> bool {
-    let Ok(phc) = Phc::new(&stored.0) else { return false };
-    let bounded =
-        Params::try_from(&phc).is_ok_and(|params| params.m_cost() <= MOST_MEMORY_KIB && params.t_cost() <= MOST_PASSES);
-    bounded && hasher.verify_password(password.expose().as_bytes(), &phc).is_ok()
-}
-
-fn has_parameters_of(hasher: &Argon2<'_>, stored: &PasswordHash) -> bool {
-    let Ok(phc) = Phc::new(&stored.0) else { return false };
-    let wanted = hasher.params();
-    let same = |params: Params| {
-        (params.m_cost(), params.t_cost(), params.p_cost()) == (wanted.m_cost(), wanted.t_cost(), wanted.p_cost())
-    };
-    phc.algorithm.as_str() == "argon2id" && Params::try_from(&phc).is_ok_and(same)
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ pub struct User {
     pub claims: Map<String, Value>,
 }
 
-/// A password hash in PHC string form. Its `Debug` hides it.
+/// A password hash as it is stored: argon2id in PHC string form, or what another system made, until its user logs in. Its
+/// `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
