@@ -6,14 +6,17 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use crate::authority::passwords::Passwords;
+use crate::authority::passwords::known_hash::KnownHash;
 use crate::clock::Entropy;
-use crate::config::checked::{Config, Login};
+use crate::config::checked::{Argon2, Config, Login};
 use crate::domain::access_token::REGISTERED;
 use crate::domain::session::Subject;
 use crate::domain::user::{PasswordHash, User, UserName};
 use crate::telemetry::Event;
 
 use super::{Failure, UserArgument, audit, input, joined_store, say};
+
+mod import;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -34,6 +37,8 @@ pub(super) enum Command {
         #[arg(long = "claim", value_name = "NAME=VALUE")]
         claims: Vec<String>,
     },
+    /// Bring users along from another system, with the password hashes they have there
+    Import(import::Arguments),
     /// Set a new password, and end all of the user's sessions
     Passwd(UserArgument),
     /// Let no login in, and end all of the user's sessions
@@ -69,6 +74,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             record("added", &user.name);
             say(format_args!("added {}", user.name))?;
         }
+        Command::Import(arguments) => import::run(config, &arguments).await?,
         Command::Passwd(user) => {
             let name = name(&user)?;
             let store = joined_store(config).await?;
@@ -100,10 +106,12 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
         }
         Command::List => {
             let users = joined_store(config).await?.users().await?;
-            say(format_args!("{:<24} {:<24} {:<9} CLAIMS", "NAME", "SUBJECT", "STATE"))?;
-            for user in users {
-                let state = if user.disabled { "disabled" } else { "enabled" };
-                say(format_args!("{:<24} {:<24} {state:<9} {}", user.name, user.subject, Value::Object(user.claims)))?;
+            say(format_args!("{:<24} {:<24} {:<9} {:<14} CLAIMS", "NAME", "SUBJECT", "STATE", "HASH"))?;
+            for User { name, subject, password_hash, disabled, claims } in users {
+                let state = if disabled { "disabled" } else { "enabled" };
+                // With one that cannot be read nobody logs in.
+                let hash = KnownHash::parse(&password_hash.0).map_or("unusable", |hash| hash.scheme());
+                say(format_args!("{name:<24} {subject:<24} {state:<9} {hash:<14} {}", Value::Object(claims)))?;
             }
         }
     }
@@ -119,12 +127,15 @@ async fn set_disabled(config: &Config, user: &UserArgument, disabled: bool) -> R
 }
 
 fn name(user: &UserArgument) -> Result<UserName, Failure> {
-    UserName::parse(&user.name).ok_or_else(|| {
-        Failure::Other(format!(
-            "{:?} cannot be a user name: 1 to {} bytes, no control characters, no space at the ends",
-            user.name,
+    user_name(&user.name).map_err(Failure::Other)
+}
+
+fn user_name(text: &str) -> Result<UserName, String> {
+    UserName::parse(text).ok_or_else(|| {
+        format!(
+            "{text:?} cannot be a user name: 1 to {} bytes, no control characters, no space at the ends",
             UserName::MAX_BYTES
-        ))
+        )
     })
 }
 
@@ -134,12 +145,18 @@ fn nobody(name: &UserName) -> Failure {
 
 /// Reads a password, checks it against the policy, and hashes it.
 async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Failure> {
-    let Login::Users { min_length, argon2 } = &config.login else {
-        return Err(Failure::Other("login.provider is \"none\": there are no built-in users".into()));
-    };
+    let (min_length, argon2) = built_in_users(config)?;
     let password = input::new_password()?;
-    password.check(*min_length, name).map_err(|weak| Failure::Other(weak.to_string()))?;
-    Ok(Passwords::new(*argon2, *min_length, Entropy)?.hash(password).await?)
+    password.check(min_length, name).map_err(|weak| Failure::Other(weak.to_string()))?;
+    Ok(Passwords::new(argon2, min_length, Entropy)?.hash(password).await?)
+}
+
+/// What is asked of a new password, and how it is hashed.
+fn built_in_users(config: &Config) -> Result<(usize, Argon2), Failure> {
+    match config.login {
+        Login::Users { min_length, argon2 } => Ok((min_length, argon2)),
+        Login::None => Err(Failure::Other("login.provider is \"none\": there are no built-in users".into())),
+    }
 }
 
 fn claims_of(roles: &[String], scope: Option<String>, claims: &[String]) -> Result<Map<String, Value>, Failure> {
@@ -149,16 +166,27 @@ fn claims_of(roles: &[String], scope: Option<String>, claims: &[String]) -> Resu
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| Failure::Other(format!("{claim:?} is no claim: write NAME=VALUE")))?;
-        if REGISTERED.contains(&name) || matches!(name, "roles" | "scope") {
-            return Err(Failure::Other(format!(
-                "the claim {name} is sidegate's own; see --subject, --role and --scope"
-            )));
-        }
         let value = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         if members.insert(name.to_owned(), value).is_some() {
             return Err(Failure::Other(format!("the claim {name} is given twice")));
         }
     }
+    all_claims(roles, scope, members).map_err(|name| {
+        Failure::Other(format!("the claim {name} is sidegate's own; see --subject, --role and --scope"))
+    })
+}
+
+/// What a user's tokens carry. `Err` names a claim that is not among what may be given as one.
+fn all_claims(
+    roles: &[String],
+    scope: Option<String>,
+    others: Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let is_ours = |name: &&String| REGISTERED.contains(&name.as_str()) || matches!(name.as_str(), "roles" | "scope");
+    if let Some(name) = others.keys().find(is_ours) {
+        return Err(name.clone());
+    }
+    let mut members = others;
     if !roles.is_empty() {
         members.insert("roles".into(), json!(roles));
     }

@@ -59,7 +59,7 @@ async fn users_are_added_listed_disabled_enabled_and_removed() {
         let line = done(&list).lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(
             line,
-            r#"bob 42 enabled {"level":3,"roles":["clerk","admin"],"scope":"read write","tenant":"acme"}"#
+            r#"bob 42 enabled argon2id {"level":3,"roles":["clerk","admin"],"scope":"read write","tenant":"acme"}"#
         );
 
         let running = deployment.in_process().await;
