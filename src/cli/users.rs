@@ -54,7 +54,7 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
     // Before anything is changed: what cannot be recorded is not done.
     let audit = audit(config)?;
-    let record = |outcome, name| audit.record(&Event::new("user", outcome).user(name));
+    let record = |outcome: &'static str, name: &UserName| audit.record(&Event::new("user", outcome).user(name));
     match command {
         Command::Add { user, subject, roles, scope, claims } => {
             let name = name(&user)?;
@@ -74,7 +74,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
             record("added", &user.name);
             say(format_args!("added {}", user.name))?;
         }
-        Command::Import(arguments) => import::run(config, &arguments).await?,
+        Command::Import(arguments) => import::run(config, &arguments, record).await?,
         Command::Passwd(user) => {
             let name = name(&user)?;
             let store = joined_store(config).await?;

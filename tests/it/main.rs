@@ -15,6 +15,7 @@ mod flow;
 mod import;
 mod keys;
 mod limits;
+mod on_call;
 mod properties;
 mod readme;
 mod store;

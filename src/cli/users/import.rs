@@ -52,7 +52,12 @@ struct Problem {
     text: String,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+/// `record` is told of each user that was imported.
+pub(super) async fn run(
+    config: &Config,
+    arguments: &Arguments,
+    record: impl Fn(&'static str, &UserName),
+) -> Result<(), Failure> {
     let (_, argon2) = built_in_users(config)?;
     let file = shown(&arguments.file);
     let bytes = read(&arguments.file).map_err(|error| Failure::Other(format!("{file} cannot be read: {error}")))?;
@@ -100,6 +105,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<(), Fa
             return Err(Failure::Other(format!(
                 "{file}: somebody has added one of these users meanwhile, nothing was imported; hint: try again"
             )));
+        }
+        for user in &users {
+            record("imported", &user.name);
         }
     }
     say(format_args!("{done} {count}{}", if skipped == 0 { String::new() } else { format!("; {skipped} skipped") }))
