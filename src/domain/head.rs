@@ -96,17 +96,18 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
     if first_line.unwrap_or(buffer.len()) > limits.request_line + 1 {
         return Err(HeadFault::LongTarget);
     }
-    for (index, _) in buffer.iter().enumerate().skip(seen).filter(|(_, byte)| **byte == b'\n') {
-        if index == 0 || buffer[index - 1] != b'\r' {
+    // What follows the longest head may have come with it or not, and has no say in the answer.
+    let longest = first_line.map_or(usize::MAX, |end| end + limits.headers + 3);
+    let head = &buffer[..buffer.len().min(longest)];
+    for (index, _) in head.iter().enumerate().skip(seen).filter(|(_, byte)| **byte == b'\n') {
+        if index == 0 || head[index - 1] != b'\r' {
             return Err(HeadFault::LineEnd);
         }
-        if buffer[..=index].ends_with(b"\r\n\r\n") {
-            let header_bytes = index - 2 - first_line.unwrap_or(0);
-            return if header_bytes <= limits.headers { Ok(Some(index + 1)) } else { Err(HeadFault::LongHeaders) };
+        if head[..=index].ends_with(b"\r\n\r\n") {
+            return Ok(Some(index + 1));
         }
     }
-    let header_bytes = first_line.map_or(0, |end| buffer.len() - end - 1);
-    if header_bytes > limits.headers + 1 { Err(HeadFault::LongHeaders) } else { Ok(None) }
+    if head.len() == longest { Err(HeadFault::LongHeaders) } else { Ok(None) }
 }
 
 /// Checks a whole head, up to and including its empty line.
@@ -343,6 +344,18 @@ mod tests {
         assert_eq!(find_end(&[b'a'; 42], 0, LIMITS), Err(HeadFault::LongTarget));
         let long = [b"GET / HTTP/1.1\r\n", &[b'a'; 130][..]].concat();
         assert_eq!(find_end(&long, 0, LIMITS), Err(HeadFault::LongHeaders));
+    }
+
+    #[test]
+    fn the_answer_does_not_depend_on_how_the_bytes_arrive() {
+        let headers = format!("Host: {}", "a".repeat(LIMITS.headers));
+        for rest in ["\nB: c\r\n\r\n", "\r\n\r\n", "\r\n\n"] {
+            let head = format!("GET / HTTP/1.1\r\n{headers}{rest}").into_bytes();
+            let mut byte_by_byte = (1..=head.len()).map(|read| find_end(&head[..read], read - 1, LIMITS));
+            let first = byte_by_byte.find(|found| *found != Ok(None));
+            assert_eq!(first, Some(Err(HeadFault::LongHeaders)), "{rest:?}");
+            assert_eq!(find_end(&head, 0, LIMITS), Err(HeadFault::LongHeaders), "{rest:?}");
+        }
     }
 
     #[test]
