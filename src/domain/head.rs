@@ -115,7 +115,8 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
 /// # Errors
 /// The first [`HeadFault`].
 pub fn check(head: &[u8]) -> Result<(), HeadFault> {
-    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(HeadFault::LineEnd)?;
+    // The last line keeps its CR: each has exactly one to lose.
+    let lines = head.strip_suffix(b"\n\r\n").filter(|lines| lines.ends_with(b"\r")).ok_or(HeadFault::LineEnd)?;
     let mut lines = split_lines(lines);
     let (method, target, is_1_1) = request_line(lines.next().unwrap_or_default())?;
     let mut hosts = 0;
@@ -303,6 +304,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nA", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nA: b\0c", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nA: b\rc", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nA: b\r", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\r\nA: b", HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r", HeaderLine),
+            ("GET / HTTP/1.0\r", Version),
             ("GET / HTTP/1.1\r\nHost: a\r\nA: \u{c}b", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nÄ: b", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5", Framing),

@@ -84,6 +84,7 @@ async fn lines_that_some_server_would_mend_are_refused() {
         b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\n\r\n",
         b"GET /open/x HTTP/1.1\r\nHost: a\r\n\n",
         b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\rZ: 1\r\n\r\n",
+        b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\r\r\n\r\n",
         b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\0z\r\n\r\n",
         b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\x7f\r\n\r\n",
         b"GET /open/x HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n",
