@@ -90,6 +90,8 @@ impl RoutePath {
         let inner = text.strip_prefix('/').ok_or(PathFault::NoSlash)?;
         let (inner, open_ended) = match inner.strip_suffix('*') {
             Some("") => ("", true),
+            // An empty segment: not to be read as `/*`, which is everything.
+            Some("/") => return Err(PathFault::Literal),
             Some(rest) => (rest.strip_suffix('/').ok_or(PathFault::Star)?, true),
             None => (inner, false),
         };
@@ -386,6 +388,7 @@ mod tests {
             ("/{a-b}", PathFault::Parameter),
             ("/a//b", PathFault::Literal),
             ("/a/", PathFault::Literal),
+            ("//*", PathFault::Literal),
             ("/../a", PathFault::Literal),
             ("/a?b", PathFault::Literal),
         ] {
