@@ -12,6 +12,7 @@ mod edge;
 mod ends;
 mod faults;
 mod flow;
+mod fuzz_seeds;
 mod import;
 mod keys;
 mod limits;
