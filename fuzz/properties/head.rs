@@ -5,6 +5,8 @@
 //! target and header lines, and whose length of the body follows from those lines without doubt. Its target is one that
 //! [`Target`] takes, its names and values are ones that the proxy can hold, and its host is no user and no second host.
 
+use std::net::Ipv6Addr;
+
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method};
 use sidegate::domain::head::{self, HeadFault, HeadLimits, MOST_LINES};
@@ -89,6 +91,8 @@ fn assert_one_host(fields: &[httparse::Header<'_>], version: u8) {
         let authority = Authority::try_from(host).unwrap_or_else(|error| panic!("{host:?}: {error}"));
         assert_eq!(authority.as_str().as_bytes(), host);
         assert!(!authority.host().is_empty() && !authority.as_str().contains(['@', ',', '/']), "{authority}");
+        let literal = authority.host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        assert!(literal.is_none_or(|literal| literal.parse::<Ipv6Addr>().is_ok()), "{authority}");
     }
 }
 

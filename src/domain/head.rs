@@ -3,6 +3,8 @@
 //! Whatever two servers could frame or address differently is refused here (RFC 9112 §2.2, §3, §6.3, §11.2): then the
 //! proxy, the rules and the upstream all read the same request.
 
+use std::net::Ipv6Addr;
+
 use super::target::{Target, TargetFault};
 
 /// How long the parts of a head may be, in bytes.
@@ -245,7 +247,7 @@ fn is_host(value: &[u8]) -> bool {
     };
     let good_port = port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit));
     let good_host = match host {
-        [b'[', inner @ .., b']'] => inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
+        [b'[', inner @ .., b']'] => std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok()),
         _ => host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
     };
     !host.is_empty() && good_host && good_port
@@ -298,6 +300,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: u@a", Host),
             ("GET / HTTP/1.1\r\nHost: a%2e", Host),
             ("GET / HTTP/1.1\r\nHost: a:x", Host),
+            ("GET / HTTP/1.1\r\nHost: []", Host),
+            ("GET / HTTP/1.1\r\nHost: [:::1]:80", Host),
+            ("GET / HTTP/1.1\r\nHost: [1.2.3.4]", Host),
+            ("GET / HTTP/1.1\r\nHost: [::1", Host),
             ("GET / HTTP/1.1\r\nHost: a\r\n folded", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nA : b", HeaderLine),
             ("GET / HTTP/1.1\r\nHost: a\r\n: b", HeaderLine),
