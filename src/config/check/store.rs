@@ -118,7 +118,9 @@ fn location(
 /// Whether nobody on the way can read or take over the connection. Passwords, sessions and sealed keys travel on it: to
 /// another host that takes TLS with both the certificate and its name checked.
 fn check_tls(section: &Section<'_>, entry: &Entry<'_>, text: &str, has_ca: bool) -> Option<bool> {
-    let Some(url) = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()) else {
+    // A slash in a password ends the host there, and the rest of the password becomes a database's name, which is shown.
+    let is_whole = |url: &Url| !url.cannot_be_a_base() && !url.path().contains('@');
+    let Some(url) = Url::parse(text).ok().filter(is_whole) else {
         entry.refuse(
             "not a URL",
             "write postgres://USER:PASSWORD@HOST/DATABASE, with %40 for `@`, %2F for `/` and so on in the password",
