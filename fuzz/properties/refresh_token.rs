@@ -71,6 +71,11 @@ fn what_is_sealed_opens(input: &[u8]) {
         assert_eq!(own.live_successor(&token, salt, next.hash()), Some(next));
     }
 
+    for added in ["=", " ", "\n", "\0", ".", "A", PREFIX] {
+        assert_refused(format!("{added}{}", *text).as_bytes(), &text);
+        assert_refused(format!("{}{added}", *text).as_bytes(), &text);
+        assert_refused(text.replace(PREFIX, &format!("{PREFIX}{added}")).as_bytes(), &text);
+    }
     let [place, with, length] = take(&mut input);
     let mut spoiled = text.as_bytes().to_vec();
     spoiled[usize::from(place) % TEXT_LENGTH] = with;
