@@ -57,16 +57,18 @@ fn assert_says_where(problem: &Problem, lines: usize) {
     assert!(texts.all(|text| !text.contains('\n')), "{problem}");
 }
 
-/// Whether the password stands in the file, and only as the password of a URL or in the store's URL.
+/// Whether the password stands in the file, and only as the password of a URL or in the store's URL behind its scheme.
 fn holds_password_in_urls_only(text: &str) -> bool {
     let Ok(file) = text.parse::<toml::Table>() else { return false };
     let store = store_url(&file);
     let mut found = Vec::new();
     passwords(&toml::Value::Table(file.clone()), &mut found);
-    let hidden =
-        |value: &String| is_url_password(value) || (store == Some(value.as_str()) && !value.starts_with("sqlite:"));
-    // A comment or a key is no value, and may be shown.
-    found.len() == text.matches(PASSWORD).count() && !found.is_empty() && found.iter().all(hidden)
+    let scheme = |url: &str| url.split_once("://").map_or(String::new(), |(scheme, _)| scheme.to_owned());
+    let is_store = |url: &str| store == Some(url) && !url.starts_with("sqlite:") && !scheme(url).contains(PASSWORD);
+    let hidden = |value: &String| is_url_password(value) || is_store(value);
+    // A comment or a key is no value, and may be shown; what is written in escapes is judged, and shown, as written.
+    let written = text.matches(PASSWORD).count() == found.len() && !text.contains('\\');
+    written && !found.is_empty() && found.iter().all(hidden)
 }
 
 /// Whether the password stands in the store's URL and nowhere behind its user's part, however that is spelled.
