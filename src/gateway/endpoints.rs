@@ -283,12 +283,17 @@ impl Fields {
     /// The client that named itself. Ours is a public client (RFC 6749 §2.1): it has a name and no secret.
     fn client(&self, request: &EndpointRequest, client_id: &str) -> Result<Option<String>, BadRequest> {
         let in_body = self.get("client_id");
-        if self.get("client_secret").is_some() {
-            return Err(BadRequest::Client { basic: false });
-        }
+        let has_secret_in_body = self.get("client_secret").is_some();
         let Some((name, secret)) = basic_credentials(&request.headers)? else {
-            return Ok(in_body.map(str::to_owned));
+            return if has_secret_in_body {
+                Err(BadRequest::Client { basic: false })
+            } else {
+                Ok(in_body.map(str::to_owned))
+            };
         };
+        if has_secret_in_body {
+            return Err(BadRequest::Malformed("the client proves itself in more than one way"));
+        }
         if in_body.is_some_and(|in_body| in_body != name) {
             return Err(BadRequest::Malformed("two different clients are named"));
         }

@@ -345,6 +345,10 @@ async fn the_one_client_has_a_name_and_no_secret() {
     }
     let twice = plain().header("Authorization", empty).header("Authorization", empty);
     assert_oauth(&edge.refused(twice.bytes()).await, 400, "invalid_request");
+    for authorization in [empty, wrong] {
+        let two_ways = refresh_as(json!({"client_secret": "x"})).header("Authorization", authorization);
+        assert_oauth(&edge.refused(two_ways.bytes()).await, 400, "invalid_request");
+    }
     let two_clients = refresh_as(json!({"client_id": "other"})).header("Authorization", empty);
     assert_oauth(&edge.refused(two_clients.bytes()).await, 400, "invalid_request");
     assert_oauth(&edge.refused(refresh_as(json!({"client_id": "other"})).bytes()).await, 400, "invalid_grant");
