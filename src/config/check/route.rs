@@ -17,6 +17,9 @@ pub(super) fn table(document: &Document<'_>) -> Option<RouteTable> {
     let mut good = Vec::new();
     for (index, section) in &sections {
         if let Some(route) = route(section, knows) {
+            if route.auth == AuthMode::None && route.paths.iter().any(|path| &*path.text() == "/*") {
+                document.warn(format!("route[{index}]: everybody passes everywhere, without a token"));
+            }
             routes.push(route);
             good.push((index, section));
         }

@@ -146,6 +146,17 @@ fn a_route_that_an_endpoint_takes_is_warned_of() {
 }
 
 #[test]
+fn a_rule_that_lets_everybody_pass_everywhere_is_warned_of() {
+    let warnings = |rule: &str| accepted(&format!("[[route]]\n{rule}")).warnings;
+    for open in ["path = '/*'\nauth = 'none'", "path = ['/x', '/*']\nmethods = ['GET']\nauth = 'none'"] {
+        assert_eq!(warnings(open), ["route[0]: everybody passes everywhere, without a token"], "{open}");
+    }
+    for closed in ["path = '/*'", "path = '/*'\nauth = 'optional'", "path = '/public/*'\nauth = 'none'"] {
+        assert_eq!(warnings(closed), [""; 0], "{closed}");
+    }
+}
+
+#[test]
 fn everybody_as_a_trusted_proxy_is_warned_of() {
     let config = accepted("server.trusted_proxies = ['10.0.0.0/8', '0.0.0.0/0']");
     assert_eq!(config.warnings, ["server.trusted_proxies: 0.0.0.0/0 lets every client claim any address"]);
