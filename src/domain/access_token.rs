@@ -224,6 +224,10 @@ fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identi
         return Err(TokenFault::Audience);
     }
     let (issued, expires) = (date(&claims, "iat")?, date(&claims, "exp")?);
+    // None of ours has one; what cannot begin after it was issued needs no rule about the present.
+    if claims.contains_key("nbf") && date(&claims, "nbf")? > issued {
+        return Err(TokenFault::Claims);
+    }
     if expires <= issued || expires.since(issued) > rules.max_lifetime {
         return Err(TokenFault::Lifetime);
     }
@@ -236,8 +240,8 @@ fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identi
         },
         _ => return Err(TokenFault::Claims),
     };
-    text("jti")?;
-    let client = text("client_id")?.to_owned();
+    is_name(text("jti")?).then_some(()).ok_or(TokenFault::Claims)?;
+    let client = Some(text("client_id")?).filter(|client| is_name(client)).ok_or(TokenFault::Claims)?.to_owned();
     let scopes = match claims.get("scope") {
         None => Vec::new(),
         Some(Value::String(scope)) => scope.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
@@ -254,6 +258,11 @@ fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identi
     };
     let key = key.clone();
     Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, key, issued, expires, claims })
+}
+
+/// What can stand in a log line and in a header.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control)
 }
 
 /// A `NumericDate` as we mint it: whole seconds, not negative, below 2⁵³ / 1000.
