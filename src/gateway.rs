@@ -119,14 +119,15 @@ impl Gateway {
             Err(fault) => return Ok(answer::bad_request(fault)),
         };
         let head = session.req_header();
+        let query = context.target.as_ref().and_then(Target::query);
         let request = EndpointRequest {
             method: head.method.clone(),
-            query: context.target.as_ref().and_then(|target| target.query().map(str::to_owned)),
+            query: query.map(str::to_owned),
             headers: head.headers.clone(),
             body,
             from: self.origin(session),
             arrived: context.started,
-            credential: self.rules.credential(&head.headers, &self.authority),
+            credential: self.rules.credential(&head.headers, query, &self.authority),
         };
         let task = tokio::spawn(endpoints::answer(Arc::clone(&self.authority), endpoint, request));
         task.await.map_err(|_| Error::explain(ErrorType::InternalError, "an endpoint panicked"))

@@ -30,6 +30,8 @@ pub enum CredentialFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldFault {
     Repeated,
+    /// A token in the query as well (RFC 6750 §2).
+    AlsoInQuery,
     OtherScheme,
     Syntax,
 }

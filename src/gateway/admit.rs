@@ -45,7 +45,7 @@ impl Rules {
         }
         let found = self.routes.find(method, target);
         let credential = if decision::asks_for_credential(&found) {
-            self.credential(headers, authority)
+            self.credential(headers, target.query(), authority)
         } else {
             Credential::Nothing
         };
@@ -56,11 +56,14 @@ impl Rules {
         Admitted { admission, route: found.pattern().map(RoutePath::text) }
     }
 
-    /// What the `Authorization` field proves.
+    /// What the `Authorization` field proves. A second token in the query would be the application's to choose from.
     #[must_use]
-    pub fn credential(&self, headers: &HeaderMap, authority: &Authority) -> Credential {
+    pub fn credential(&self, headers: &HeaderMap, query: Option<&str>, authority: &Authority) -> Credential {
         match bearer(headers, self.authorization_limit) {
             Ok(None) => Credential::Nothing,
+            Ok(Some(_)) if query.is_some_and(has_token) => {
+                Credential::Bad(CredentialFault::Field(FieldFault::AlsoInQuery))
+            }
             Ok(Some(token)) => match authority.authenticate(token) {
                 Ok(identity) => Credential::Good(identity),
                 Err(fault) => Credential::Bad(CredentialFault::Token(fault)),
@@ -92,6 +95,11 @@ pub(super) fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, 
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
     if is_token { Ok(Some(token)) } else { Err(FieldFault::Syntax) }
+}
+
+/// RFC 6750 §2.3.
+fn has_token(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
             FieldFault::Repeated => {
                 (400, "there is more than one Authorization field", Some(invalid_request()), "repeated_authorization")
             }
+            FieldFault::AlsoInQuery => {
+                (400, "the access token is sent in more than one way", Some(invalid_request()), "token_also_in_query")
+            }
             FieldFault::Syntax => {
                 (400, "the Authorization field is malformed", Some(invalid_request()), "authorization_syntax")
             }

@@ -20,6 +20,7 @@ mod limits;
 mod logs;
 mod proxying;
 mod routes;
+mod tokens;
 
 /// One sidegate in this process, before a recording upstream. `/open/*` needs no token.
 struct Edge {

@@ -18,7 +18,7 @@ async fn run(format: &str) -> (Vec<String>, String, String) {
     let mut replica = deployment.replica().await;
     let gate = replica.gate;
     let marked = |method: &str, target: &str| {
-        request(method, &format!("{target}?secret=marked-query&access_token=marked-query"))
+        request(method, &format!("{target}?secret=marked-query&id_token=marked-query"))
             .header("Cookie", "session=marked-cookie")
             .header("X-Secret", "marked-value")
     };
