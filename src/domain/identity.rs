@@ -133,6 +133,7 @@ fn encode(text: &str, in_list: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -167,5 +168,35 @@ mod tests {
         ] {
             assert_eq!(header_value(&claim).as_deref(), value, "{claim}");
         }
+    }
+
+    /// Any JSON, with any text in it.
+    fn any_claim() -> impl Strategy<Value = Value> {
+        let leaf =
+            prop_oneof![any::<String>().prop_map(Value::from), any::<i64>().prop_map(Value::from), Just(json!(null))];
+        leaf.prop_recursive(2, 8, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Value::Array))
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_one_line_of_visible_text_that_can_be_read_back(claim in any_claim()) {
+            let Some(value) = header_value(&claim) else { return Ok(()) };
+            prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{}", value);
+            prop_assert_eq!(value.trim(), &value);
+            if let Value::String(text) = &claim {
+                let read: Vec<u8> = percent_decoded(&value);
+                prop_assert_eq!(read, text.as_bytes());
+            }
+        }
+    }
+
+    fn percent_decoded(value: &str) -> Vec<u8> {
+        let mut parts = value.split('%');
+        let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+            bytes.extend_from_slice(&part.as_bytes()[2..]);
+        }
+        bytes
     }
 }

@@ -13,12 +13,16 @@ use crate::support::raw::{self, RawResponse, request};
 use crate::support::upstream::Recorded;
 
 mod bearer;
+mod connections;
 mod endpoints;
 mod heads;
 mod lifecycle;
 mod limits;
+mod logins;
 mod logs;
+mod paths;
 mod proxying;
+mod refusals;
 mod routes;
 mod tokens;
 

@@ -330,6 +330,12 @@ async fn claims_become_one_unambiguous_header_or_none() {
     for name in ["x-gone", "x-deep", "x_deep", "x-admin", "x-auth-roles"] {
         assert_eq!(seen.header(name), None, "{name}");
     }
+    // B3-62: a long one arrives whole.
+    let long = "\u{eb}".repeat(2000);
+    edge.deployment.add_user("long", PASSWORD, &["--claim", &format!("name=\"{long}\"")]).await;
+    let access = Pair::read(&login(edge.gate, "long", PASSWORD).await).access;
+    assert_eq!(call(edge.gate, "/x", &access).await.status, 200);
+    assert_eq!(edge.last_seen().header("x-name"), Some("%C3%AB".repeat(2000)));
 }
 
 /// PRX-15, B3-28.
