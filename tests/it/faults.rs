@@ -11,6 +11,7 @@ mod hooked_store;
 mod kill;
 mod leaks;
 mod outage;
+mod panics;
 mod parallel;
 mod races;
 mod tables;
