@@ -1,10 +1,10 @@
 //! What a new user does: a fresh copy of the source, and only what the README says.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::named_tests;
 use crate::support::process::Process;
 
 const README: &str = include_str!("../../README.md");
@@ -72,18 +72,13 @@ fn the_ci_run_calls_the_readmes_test_command() {
 #[test]
 fn every_test_that_a_table_names_exists() {
     const THREATS: &str = include_str!("../../docs/threats.md");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let listed = Command::new("git").args(["grep", "-hoE", r"fn [a-z_0-9]+"]).current_dir(root).output();
-    let listed = String::from_utf8(listed.expect("git can search").stdout).expect("names are UTF-8");
-    let functions: HashSet<&str> = listed.lines().filter_map(|line| line.strip_prefix("fn ")).collect();
+    let tests = named_tests::all();
     let (_, holds) = README.split_once("## What holds").expect("the README says what holds");
     let (holds, _) = holds.split_once("\n## ").expect("another section follows");
     for (table, least) in [(holds, 15), (THREATS, 40)] {
-        let rows = table.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
-        let named: Vec<&str> =
-            rows.filter_map(|row| row.rsplit('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        let named = named_tests::named_in(table);
         assert!(named.len() >= least, "only {} tests are named", named.len());
-        let missing: Vec<_> = named.iter().filter(|name| !functions.contains(**name)).collect();
+        let missing: Vec<_> = named.iter().filter(|name| !tests.contains(**name)).collect();
         assert!(missing.is_empty(), "there are no such tests: {missing:?}");
     }
 }

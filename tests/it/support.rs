@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod deployment;
+pub mod named_tests;
 pub mod net;
 pub mod postgres;
 pub mod process;
