@@ -19,6 +19,7 @@ mod limits;
 mod on_call;
 mod properties;
 mod readme;
+mod requirements;
 mod store;
 mod support;
 mod token_format;
