@@ -44,6 +44,7 @@ pub mod context;
 pub mod endpoints;
 pub mod forward;
 pub mod listener;
+mod one_at_a_time;
 mod tunnel;
 pub mod upstreams;
 mod web_socket;
@@ -344,6 +345,9 @@ fn failure(error: &Error) -> (Option<u16>, &'static str, &'static str) {
     };
     let timed_out = matches!(error.etype(), ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout);
     match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, _) if is_badly_framed(error) => {
+            (Some(400), "body_framing", "the body is not framed as chunks are")
+        }
         (ErrorSource::Upstream, _) if timed_out => {
             (Some(504), "upstream_timeout", "the application did not answer in time")
         }
@@ -356,6 +360,12 @@ fn failure(error: &Error) -> (Option<u16>, &'static str, &'static str) {
         (_, HTTPStatus(status)) => (Some(*status), "bad_request", "the request was not understood"),
         _ => (Some(500), "internal", "the request could not be handled"),
     }
+}
+
+/// Whether the connection has refused to hand on what is no body.
+fn is_badly_framed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Reads a whole body, at most `limit` bytes in at most `deadline`.

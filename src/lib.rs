@@ -23,7 +23,8 @@
 //! `GET /api/notes` with `Authorization: Bearer eyJ…` arrives.
 //!
 //! 1. [`gateway::listener`] reads its head under one deadline and one size, and [`domain::head::check`] refuses whatever
-//!    two servers could frame differently. Only then does Pingora parse it.
+//!    two servers could frame differently. Only then does Pingora parse it, and get its body, to the last byte
+//!    ([`domain::body::Body`]) and not one further.
 //! 2. [`gateway::Gateway`]'s `request_filter` brings the target into its one spelling ([`domain::target::Target`]) and asks
 //!    [`gateway::admit::Rules::admit`] what to do.
 //! 3. That is none of our endpoints, so the most specific rule is found ([`domain::route::RouteTable::find`]), and the

@@ -5,6 +5,7 @@
 
 use std::net::Ipv6Addr;
 
+use super::body::Framing;
 use super::target::{Target, TargetFault};
 
 /// How long the parts of a head may be, in bytes.
@@ -165,20 +166,22 @@ pub fn check(head: &[u8]) -> Result<(), HeadFault> {
     Ok(())
 }
 
-/// The length of the body that follows a head which [`check`] has passed; `None` if it is chunked and only its end tells.
+/// How the body is framed that follows a head which [`check`] has passed. A tunnel is asked for with GET, and is one to
+/// a WebSocket.
 #[must_use]
-pub fn body_length(head: &[u8]) -> Option<u64> {
+pub fn framing(head: &[u8]) -> Framing {
     let fields = split_lines(head).skip(1).filter_map(|line| header_line(line).ok());
-    let mut length = 0;
+    let (mut length, mut tunnel) = (0, false);
     for (name, value) in fields {
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return None;
+            return Framing::Chunked;
         }
         if name.eq_ignore_ascii_case(b"content-length") {
-            length = std::str::from_utf8(value).ok()?.parse().ok()?;
+            length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or_default();
         }
+        tunnel |= name.eq_ignore_ascii_case(b"upgrade") && value.eq_ignore_ascii_case(b"websocket");
     }
-    Some(length)
+    if tunnel && length == 0 && head.starts_with(b"GET ") { Framing::Tunnel } else { Framing::Length(length) }
 }
 
 fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -231,7 +234,7 @@ const fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// RFC 9110 §5.6.2.
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -371,12 +374,16 @@ mod tests {
 
     #[test]
     fn the_body_is_as_long_as_the_head_says() {
-        for (head, length) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Some(0)),
-            ("POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 12\r\n\r\n", Some(12)),
-            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", None),
+        for (head, framed) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::Length(0)),
+            ("POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 12\r\n\r\n", Framing::Length(12)),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Framing::Chunked),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\r\n", Framing::Tunnel),
+            ("POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", Framing::Length(0)),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n", Framing::Length(3)),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", Framing::Length(0)),
         ] {
-            assert_eq!(body_length(head.as_bytes()), length, "{head:?}");
+            assert_eq!(framing(head.as_bytes()), framed, "{head:?}");
         }
     }
 

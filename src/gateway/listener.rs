@@ -18,12 +18,14 @@ use tokio::task::JoinSet;
 
 use crate::authority::Authority;
 use crate::config::checked::Limits;
+use crate::domain::body::BodyFault;
 use crate::domain::head::{self, HeadFault, HeadLimits};
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
 use super::Gateway;
 use super::answer::{self, Answer};
+use super::one_at_a_time::OneAtATime;
 use super::tunnel::Tunnel;
 
 /// What every connection of a listener shares.
@@ -76,20 +78,19 @@ pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(mut stream: Stream, shared: &Shared) {
+async fn connection(stream: Stream, shared: &Shared) {
+    let mut stream = Box::new(OneAtATime::new(stream));
     for served in 0..shared.limits.requests_per_connection {
-        let Head { bytes, has_more } = match read_head(&mut stream, shared, served == 0).await {
+        let head = match read_head(&mut stream, shared, served == 0).await {
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(refused) => return close_with(stream, refused, shared).await,
         };
         let mut session = ServerSession::new_http1(stream);
-        // What came too early is not served: pipelining is optional (RFC 9112 §9.3.2), and the answer says that it closes.
-        let left = if has_more { 0 } else { shared.limits.requests_per_connection - served - 1 };
-        session.set_keepalive_reuses_remaining(Some(left));
+        session.set_keepalive_reuses_remaining(Some(shared.limits.requests_per_connection - served - 1));
         let tunnel = Tunnel::default();
         if let ServerSession::H1(session) = &mut session {
-            session.set_pipelined_prefix(bytes);
+            session.set_pipelined_prefix(head);
             session.set_connection_user_context(Some(Box::new(tunnel.clone())));
         }
         let served = tokio::select! {
@@ -113,18 +114,11 @@ async fn connection(mut stream: Stream, shared: &Shared) {
                 return;
             }
         };
-        match served {
-            Some(reused) => stream = reused.consume().0,
+        match served.and_then(|reused| OneAtATime::after(reused.consume().0)) {
+            Some(between) => stream = between,
             None => return,
         }
     }
-}
-
-/// What was read of a request: its head, and perhaps some of its body.
-struct Head {
-    bytes: BytesMut,
-    /// Whether bytes of another request came with it.
-    has_more: bool,
 }
 
 /// Returns when the process stops, or is gone.
@@ -145,9 +139,15 @@ impl From<HeadFault> for HeadRefusal {
     }
 }
 
-/// Reads up to the end of a head, and whatever came with it. `None`: the client closed, was idle for too long, or the
-/// process is stopping; nothing is owed an answer then.
-async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<Option<Head>, HeadRefusal> {
+impl From<BodyFault> for HeadRefusal {
+    fn from(fault: BodyFault) -> Self {
+        Self { answer: answer::problem(400, &fault.to_string()), reason: "body_framing" }
+    }
+}
+
+/// Reads a head, and leaves the connection at its body. `None`: the client closed, was idle for too long, or the process
+/// is stopping; nothing is owed an answer then.
+async fn read_head(stream: &mut OneAtATime, shared: &Shared, first: bool) -> Result<Option<BytesMut>, HeadRefusal> {
     let limits = HeadLimits { request_line: shared.limits.request_line, headers: shared.limits.headers };
     let mut buffer = BytesMut::with_capacity(2048);
     let mut phase = shared.phase.clone();
@@ -166,9 +166,7 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
         loop {
             if let Some(end) = head::find_end(&buffer, seen, limits)? {
                 head::check(&buffer[..end])?;
-                let rest = (buffer.len() - end) as u64;
-                let has_more = rest > 0 && head::body_length(&buffer[..end]).is_some_and(|length| rest > length);
-                return Ok::<_, HeadFault>(Some(has_more));
+                return Ok::<_, HeadFault>(Some(end));
             }
             seen = buffer.len();
             if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
@@ -180,13 +178,16 @@ async fn read_head(stream: &mut Stream, shared: &Shared, first: bool) -> Result<
         let answer = answer::problem(408, "the request did not arrive in time");
         return Err(HeadRefusal { answer, reason: "head_slow" });
     };
-    Ok(read?.map(|has_more| Head { bytes: buffer, has_more }))
+    let Some(end) = read? else { return Ok(None) };
+    let rest = buffer.split_off(end);
+    stream.begin(head::framing(&buffer), &rest)?;
+    Ok(Some(buffer))
 }
 
 /// Answers and closes, leaving the client a moment to read before what it still sends resets the connection.
-async fn close_with(mut stream: Stream, refused: HeadRefusal, shared: &Shared) {
+async fn close_with(mut stream: Box<OneAtATime>, refused: HeadRefusal, shared: &Shared) {
     shared.metrics.requests.count(refused.reason);
-    let client = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+    let client = stream.peer();
     tracing::info!(
         target: "sidegate::access",
         status = refused.answer.status().as_u16(),

@@ -1,0 +1,176 @@
+//! A client's connection, of which Pingora sees one request at a time.
+//!
+//! Where a body ends is decided here, by [`Body`], and the bytes after it are held back for the next reading of a head.
+//! So Pingora can neither take them for a part of this request nor lose them, and a body that is framed badly is refused
+//! instead of mended.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::domain::body::{Body, BodyFault, Framing};
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct OneAtATime {
+    stream: Stream,
+    /// Read, and not handed on yet.
+    ahead: BytesMut,
+    /// What is left of the request that Pingora has; none while a head is read.
+    body: Option<Body>,
+}
+
+/// Bytes of later requests that are read while an earlier one is answered. More wait in the socket.
+const MOST_AHEAD: usize = 16 * 1024;
+
+impl OneAtATime {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, ahead: BytesMut::new(), body: None }
+    }
+
+    /// Hands on one request: its body is framed so, and `read` is what was read after its head.
+    ///
+    /// # Errors
+    /// [`BodyFault`] if what was read is no such body.
+    pub(super) fn begin(&mut self, framing: Framing, read: &[u8]) -> Result<(), BodyFault> {
+        let body = Body::new(framing);
+        let mut ahead = body;
+        ahead.advance(read)?;
+        let later = std::mem::replace(&mut self.ahead, BytesMut::from(read));
+        self.ahead.unsplit(later);
+        self.body = Some(body);
+        Ok(())
+    }
+
+    /// The connection after Pingora is done with a request; `None` if the next head would begin within it.
+    pub(super) fn after(stream: Stream) -> Option<Box<Self>> {
+        let mut own = stream.into_any().downcast::<Self>().ok()?;
+        let body = own.body.take()?;
+        (body.is_over() || (body.is_tunnel() && own.ahead.is_empty())).then_some(own)
+    }
+
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> Option<std::net::IpAddr> {
+        Some(self.stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip())
+    }
+
+    /// Reads on although nothing may be handed on, to learn whether the client is still there.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0; 1024];
+        while self.ahead.len() < MOST_AHEAD {
+            let mut read = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.ahead.extend_from_slice(read.filled());
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for OneAtATime {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.body.as_ref().is_some_and(Body::is_over) {
+            return this.poll_gone(context);
+        }
+        let before = into.filled().len();
+        if this.ahead.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(context, into))?;
+        } else {
+            let length = this.ahead.len().min(into.remaining());
+            into.put_slice(&this.ahead[..length]);
+            this.ahead.advance(length);
+        }
+        let Some(body) = &mut this.body else { return Poll::Ready(Ok(())) };
+        let read = &into.filled()[before..];
+        let length = body.advance(read).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+        if length < read.len() {
+            let later = std::mem::replace(&mut this.ahead, BytesMut::from(&read[length..]));
+            this.ahead.unsplit(later);
+            into.set_filled(before + length);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for OneAtATime {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[async_trait]
+impl Shutdown for OneAtATime {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+impl UniqueID for OneAtATime {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for OneAtATime {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for OneAtATime {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for OneAtATime {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for OneAtATime {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+impl Peek for OneAtATime {}
