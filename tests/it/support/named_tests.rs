@@ -34,7 +34,10 @@ fn in_this_binary() -> HashSet<String> {
 fn beside_the_code() -> HashSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pattern = r"#\[(tokio::)?test\b";
-    let found = Command::new("git").args(["grep", "-hE", "-A4", pattern, "--", "src"]).current_dir(root).output();
+    let found = Command::new("git")
+        .args(["grep", "--untracked", "-hE", "-A4", pattern, "--", "src"])
+        .current_dir(root)
+        .output();
     let found = String::from_utf8(found.expect("git can search").stdout).expect("names are UTF-8");
     let mut names = HashSet::new();
     let mut after_attribute = false;
