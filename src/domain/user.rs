@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::guessable::is_guessable;
 use super::session::Subject;
 
 /// What a person types to log in. Compared exactly.
@@ -70,6 +71,9 @@ impl Password {
         if self.0.eq_ignore_ascii_case(name.as_str()) {
             return Err(WeakPassword::IsTheName);
         }
+        if is_guessable(&self.0) {
+            return Err(WeakPassword::Guessable);
+        }
         Ok(())
     }
 }
@@ -89,6 +93,8 @@ pub enum WeakPassword {
     TooLong,
     #[error("the password is the user's name")]
     IsTheName,
+    #[error("the password is one of those that are tried first")]
+    Guessable,
 }
 
 /// An account as the store keeps it.
@@ -130,7 +136,8 @@ mod tests {
     fn a_password_is_counted_in_characters_and_never_shown() {
         let name = UserName::parse("charlotte-anne").unwrap();
         assert_eq!(Password::new("ééééééééééé".into()).check(12, &name), Err(WeakPassword::TooShort(12)));
-        assert_eq!(Password::new("éééééééééééé".into()).check(12, &name), Ok(()));
+        assert_eq!(Password::new("éèéèéèéèéèéê".into()).check(12, &name), Ok(()));
+        assert_eq!(Password::new("éééééééééééé".into()).check(12, &name), Err(WeakPassword::Guessable));
         assert_eq!(Password::new("x".repeat(1025)).check(12, &name), Err(WeakPassword::TooLong));
         assert_eq!(Password::new("Charlotte-Anne".into()).check(12, &name), Err(WeakPassword::IsTheName));
         assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Password(…)");

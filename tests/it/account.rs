@@ -110,6 +110,7 @@ async fn a_new_password_ends_every_other_session_and_gives_this_one_a_new_pair()
         let (own, other) = (logged_in(gate).await, logged_in(gate).await);
         assert_eq!(change(gate, &own.access, "not the password", NEW).await.status, 403);
         assert_eq!(change(gate, &own.access, PASSWORD, "short").await.status, 422);
+        assert_eq!(change(gate, &own.access, PASSWORD, "Password1234!").await.status, 422);
         assert_eq!(change(gate, &own.access, PASSWORD, "").await.status, 400);
         assert_eq!(call(gate, "/", &other.access).await.status, 200);
 

@@ -108,6 +108,8 @@ async fn bad_users_passwords_and_claims_are_refused_with_a_reason() {
         (&["users", "add", "bob"], "short", "the password needs at least 12 characters"),
         (&["users", "add", "bob"], "", "the password needs at least 12 characters"),
         (&["users", "add", "bob-and-alice"], "Bob-and-Alice", "the password is the user's name"),
+        (&["users", "add", "bob"], "Qwertyuiop123", "one of those that are tried first"),
+        (&["users", "add", "bob"], "123456789012", "one of those that are tried first"),
         (&["users", "add", "bob", "--subject", ""], "a long enough password", "cannot be a subject"),
         (&["users", "add", "bob", "--claim", "sub=eve"], "a long enough password", "the claim sub is sidegate's own"),
         (&["users", "add", "bob", "--claim", "roles=x"], "a long enough password", "the claim roles is sidegate's own"),

@@ -109,6 +109,20 @@ async fn lines_that_some_server_would_mend_are_refused() {
     }
 }
 
+/// Bytes beyond ASCII mean nothing to HTTP (RFC 9110 §5.5): they arrive as they were sent, and are no part of a name.
+#[tokio::test]
+async fn a_value_beyond_ascii_arrives_as_it_was_sent() {
+    let edge = Edge::new("").await;
+    for value in [&b"\xff"[..], b"caf\xc3\xa9", b"caf\xe9", b"\x80\xfe x", b"a\tb"] {
+        let bytes = [b"GET /open/x HTTP/1.1\r\nHost: a\r\nX-Name: ", value, b"\r\n\r\n"].concat();
+        assert_eq!(exchange(edge.gate, &bytes).await.status, 200, "{}", value.escape_ascii());
+        let seen = edge.last_seen();
+        assert!(seen.raw.windows(value.len()).any(|part| part == value), "{}", seen.head());
+        let credential = [b"GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ", value, b"\r\n\r\n"].concat();
+        assert_problem(&edge.refused(&credential).await, 400);
+    }
+}
+
 /// PRX-12, B3-14, B3-27.
 #[tokio::test]
 async fn request_lines_and_methods_are_exact() {
