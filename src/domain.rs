@@ -7,6 +7,7 @@ pub mod access_token;
 pub mod body;
 pub mod decision;
 pub mod forwarded;
+pub mod guessable;
 pub mod head;
 pub mod identity;
 pub mod key_life;

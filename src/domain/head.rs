@@ -272,6 +272,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST /x HTTP/1.1\r\nhost: a.example:8080\r\nContent-Length: 5\r\nX-Y: \t z \r\n\r\n",
             "POST /x HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: Chunked\r\nExpect: 100-Continue\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \t chunked \t\r\n\r\n",
             "GET / HTTP/1.0\r\n\r\n",
             "M-SEARCH /x HTTP/1.1\r\nHost: a\r\nEmpty:\r\n\r\n",
         ] {
