@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Edge, undated};
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh, refresh_request};
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
-use crate::support::raw::{RawResponse, exchange, request};
+use crate::support::raw::{RawClient, RawResponse, exchange, request};
 
 fn part(access: &str, number: usize) -> Map<String, Value> {
     let part = access.split('.').nth(number).expect("three parts");
@@ -209,6 +209,31 @@ async fn a_password_counts_in_full() {
     let answers = join_all(answers).await;
     assert_eq!(answers[0].0, 400);
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+}
+
+/// B6-5, B6-6: neither a kept connection, nor many requests at once on it, nor another spelling of the path or of the body
+/// has attempts of its own.
+#[tokio::test]
+async fn one_connection_has_no_budget_of_its_own() {
+    let edge = Edge::new("rate.login_per_account = \"3/1h\"").await;
+    let body = json!({ "username": USER, "password": "wrong", "x": 1 });
+    let attempts: Vec<u8> = ["/login", "/log%69n", "/login?x=1", "/login", "/%6Cogin", "/login"]
+        .iter()
+        .enumerate()
+        .flat_map(|(number, path)| {
+            let form = format!("username={USER}&password=wrong&x={number}");
+            let asked = request("POST", path);
+            let media_type = "application/x-www-form-urlencoded";
+            if number % 2 == 0 { asked.json(&body) } else { asked.body(media_type, form) }.bytes()
+        })
+        .collect();
+    let mut client = RawClient::connect(edge.gate).await;
+    client.send(attempts).await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(client.response().await.status);
+    }
+    assert_eq!(statuses, [400, 400, 400, 429, 429, 429]);
 }
 
 /// PW-6, B6-9: more logins than there are slots wait a moment and are told to come again; who has a token waits for none
