@@ -9,6 +9,7 @@ use std::net::Ipv6Addr;
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method};
+use sidegate::domain::body::Framing;
 use sidegate::domain::head::{self, HeadFault, HeadLimits, MOST_LINES};
 use sidegate::domain::target::Target;
 
@@ -18,7 +19,7 @@ const LIMITS: [HeadLimits; 2] =
 
 pub fn holds(input: &[u8]) {
     // Any bytes may be asked about; only what is a head gets an answer.
-    let _ = (head::check(input), head::body_length(input));
+    let _ = (head::check(input), head::framing(input));
     for limits in LIMITS {
         let found = head::find_end(input, 0, limits);
         assert_eq!(in_pieces(input, 1, limits), found, "byte by byte");
@@ -81,7 +82,7 @@ fn assert_read_alike(input: &[u8], end: usize) {
         assert!(HeaderValue::from_bytes(field.value).is_ok(), "{:?}", field.value);
     }
     assert_one_host(request.headers, version);
-    assert_one_length(request.headers, version, head::body_length(&input[..end]));
+    assert_one_length(request.headers, version, head::framing(&input[..end]));
 }
 
 fn assert_one_host(fields: &[httparse::Header<'_>], version: u8) {
@@ -97,7 +98,12 @@ fn assert_one_host(fields: &[httparse::Header<'_>], version: u8) {
 }
 
 /// RFC 9112 §6.3, read from the lines that `httparse` found.
-fn assert_one_length(fields: &[httparse::Header<'_>], version: u8, said: Option<u64>) {
+fn assert_one_length(fields: &[httparse::Header<'_>], version: u8, said: Framing) {
+    let said = match said {
+        Framing::Length(length) => Some(length),
+        Framing::Tunnel => Some(0),
+        Framing::Chunked => None,
+    };
     let codings = values(fields, "transfer-encoding");
     let lengths = values(fields, "content-length");
     let length = match (codings.as_slice(), lengths.as_slice()) {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use sidegate::config::checked::{Upstream, UpstreamAuthorization};
 use sidegate::domain::forwarded::is_proxy_field;
 use sidegate::domain::identity::{CUSTOMARY, Identity, IdentityHeaders};
+use sidegate::domain::keys::KeyId;
 use sidegate::domain::session::{Epochs, SessionId, Subject};
 use sidegate::domain::target::Target;
 use sidegate::domain::time::Timestamp;
@@ -58,6 +59,7 @@ fn identity(claims: Map<String, Value>) -> Identity {
         scopes: Vec::new(),
         roles: Vec::new(),
         epochs: Epochs::default(),
+        key: KeyId::stored("key".to_owned()),
         issued: Timestamp::from_secs(0),
         expires: Timestamp::from_secs(600),
         claims,
