@@ -45,6 +45,7 @@ pub mod endpoints;
 pub mod forward;
 pub mod listener;
 mod one_at_a_time;
+mod pace;
 mod tunnel;
 pub mod upstreams;
 mod web_socket;
@@ -345,8 +346,11 @@ fn failure(error: &Error) -> (Option<u16>, &'static str, &'static str) {
     };
     let timed_out = matches!(error.etype(), ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout);
     match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, _) if is_badly_framed(error) => {
+        (ErrorSource::Downstream, _) if has_cause(error, std::io::ErrorKind::InvalidData) => {
             (Some(400), "body_framing", "the body is not framed as chunks are")
+        }
+        (ErrorSource::Downstream, ReadError) if has_cause(error, std::io::ErrorKind::TimedOut) => {
+            (Some(408), "client_slow", "the request did not arrive in time")
         }
         (ErrorSource::Upstream, _) if timed_out => {
             (Some(504), "upstream_timeout", "the application did not answer in time")
@@ -362,10 +366,9 @@ fn failure(error: &Error) -> (Option<u16>, &'static str, &'static str) {
     }
 }
 
-/// Whether the connection has refused to hand on what is no body.
-fn is_badly_framed(error: &Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+/// Whether the connection itself has refused to go on, and why.
+fn has_cause(error: &Error, kind: std::io::ErrorKind) -> bool {
+    error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == kind)
 }
 
 /// Reads a whole body, at most `limit` bytes in at most `deadline`.

@@ -79,7 +79,7 @@ pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
 }
 
 async fn connection(stream: Stream, shared: &Shared) {
-    let mut stream = Box::new(OneAtATime::new(stream));
+    let mut stream = Box::new(OneAtATime::new(stream, shared.limits.body_idle_timeout));
     for served in 0..shared.limits.requests_per_connection {
         let head = match read_head(&mut stream, shared, served == 0).await {
             Ok(Some(head)) => head,

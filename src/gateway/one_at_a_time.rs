@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -21,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::domain::body::{Body, BodyFault, Framing};
 
+use super::pace::Pace;
+
 /// The connection.
 #[derive(Debug)]
 pub(super) struct OneAtATime {
@@ -29,14 +32,17 @@ pub(super) struct OneAtATime {
     ahead: BytesMut,
     /// What is left of the request that Pingora has; none while a head is read.
     body: Option<Body>,
+    /// Of what comes, and of what goes.
+    paces: [Pace; 2],
 }
 
 /// Bytes of later requests that are read while an earlier one is answered. More wait in the socket.
 const MOST_AHEAD: usize = 16 * 1024;
 
 impl OneAtATime {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, ahead: BytesMut::new(), body: None }
+    /// `patience`: how long a client may keep a body or an answer waiting before its bytes are counted.
+    pub(super) fn new(stream: Stream, patience: Duration) -> Self {
+        Self { stream, ahead: BytesMut::new(), body: None, paces: [Pace::new(patience), Pace::new(patience)] }
     }
 
     /// Hands on one request: its body is framed so, and `read` is what was read after its head.
@@ -65,6 +71,17 @@ impl OneAtATime {
         Some(self.stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip())
     }
 
+    fn written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if !self.body.as_ref().is_some_and(Body::is_tunnel) {
+            let written = match &polled {
+                Poll::Ready(written) => Some(*written.as_ref().unwrap_or(&0)),
+                Poll::Pending => None,
+            };
+            self.paces[1].note(written)?;
+        }
+        polled
+    }
+
     /// Reads on although nothing may be handed on, to learn whether the client is still there.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0; 1024];
@@ -88,7 +105,12 @@ impl AsyncRead for OneAtATime {
         }
         let before = into.filled().len();
         if this.ahead.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(context, into))?;
+            let polled = Pin::new(&mut this.stream).poll_read(context, into);
+            // A head has a deadline of its own, and a tunnel may be silent.
+            if this.body.as_ref().is_some_and(|body| !body.is_tunnel()) {
+                this.paces[0].note(polled.is_ready().then(|| into.filled().len() - before))?;
+            }
+            ready!(polled)?;
         } else {
             let length = this.ahead.len().min(into.remaining());
             into.put_slice(&this.ahead[..length]);
@@ -108,7 +130,8 @@ impl AsyncRead for OneAtATime {
 
 impl AsyncWrite for OneAtATime {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, from)
+        let polled = Pin::new(&mut self.stream).poll_write(context, from);
+        self.written(polled)
     }
 
     fn poll_write_vectored(
@@ -116,7 +139,8 @@ impl AsyncWrite for OneAtATime {
         context: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, from)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, from);
+        self.written(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

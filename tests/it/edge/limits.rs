@@ -75,12 +75,28 @@ async fn a_body_that_stalls_ends_the_request() {
     edge.assert_nothing_complete_since(0).await;
     // Slow is not stalled.
     let mut client = RawClient::connect(edge.gate).await;
-    client.send(request("POST", "/open/x").header("Content-Length", "10").bytes()).await;
+    client.send(request("POST", "/open/x").header("Content-Length", "10000").bytes()).await;
     for _ in 0..10 {
         tokio::time::sleep(SHORT / 2).await;
-        client.send("x").await;
+        client.send("x".repeat(1000)).await;
     }
-    assert_eq!(client.response().await.json()["body"], "xxxxxxxxxx");
+    assert_eq!(client.response().await.json()["body"], "x".repeat(10_000));
+}
+
+/// PRX-18, B3-32: a byte now and then is no body.
+#[tokio::test]
+async fn a_body_that_drips_ends_the_request() {
+    let edge = Edge::changed("", |config| config.limits.body_idle_timeout = 3 * SHORT).await;
+    let mut client = RawClient::connect(edge.gate).await.with_deadline(LONG);
+    client.send(request("POST", "/open/x").header("Transfer-Encoding", "chunked").bytes()).await;
+    let begun = Stopwatch::start();
+    while client.try_send("1\r\nx\r\n").await.is_ok() && client.stays_open(SHORT / 10).await {
+        assert!(begun.elapsed() < 4 * LONG, "still open");
+    }
+    assert_problem(&client.response().await, 408);
+    assert!(begun.elapsed() >= 3 * SHORT, "after {:?}", begun.elapsed());
+    edge.deployment.upstream.wait_until_disconnected().await;
+    edge.assert_nothing_complete_since(0).await;
 }
 
 /// PRX-18, B3-32: a client that does not read does not keep an answer, and the upstream, waiting.
