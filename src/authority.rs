@@ -130,7 +130,7 @@ impl Authority {
         Self {
             realm: config.realm.clone(),
             store,
-            keys: HeldKeys::new(&config.realm, keys, &config.key, &live),
+            keys: HeldKeys::new(config, keys, &live),
             known_secrets: tokio::sync::Mutex::new(KnownSecrets {
                 key_ids: known_secrets.iter().map(Fingerprint::key_id).collect(),
                 read: clock.now(),

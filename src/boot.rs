@@ -151,14 +151,16 @@ async fn authority(
     entropy: Entropy,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, BootError> {
-    let realm::Opened { secrets, keyring, known_secrets, live } = realm::open(config, store.as_ref(), entropy).await?;
+    let realm::Joined { secrets, known_secrets, live } = realm::join(config, store.as_ref(), entropy).await?;
     let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone())
         .map_err(|error| BootError::Audit(error.kind()))?;
     let id = ReplicaId(entropy.bytes());
     let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
     let replica = Replica { id, name: host_name(), secrets: fingerprints };
-    // Before anything is signed here: from now on the others know what this replica can open.
+    // Before anything is opened or signed here: from now on the others know what this replica can open, and see to it that
+    // it can. If it fails now, a later start does not.
     store.report(&replica).await?;
+    let keyring = realm::open_keys(config, store.as_ref(), &secrets).await?;
     let keys = OpenedKeys { replica, secrets, keyring };
     let passwords = match &config.login {
         Login::Users { argon2, min_length } => {

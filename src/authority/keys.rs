@@ -23,6 +23,13 @@ pub const REPORT_EVERY: Duration = Duration::from_secs(20);
 /// After how long of silence a replica counts as gone.
 pub const LIVE: Duration = Duration::from_mins(1);
 
+/// After how long every replica that follows the store has heard of a new key. None signs sooner, but in an emergency:
+/// whoever has not heard of it refuses what it signs.
+#[must_use]
+pub fn heard_after(poll_interval: Duration) -> Duration {
+    (poll_interval * 3).max(Duration::from_secs(5))
+}
+
 /// Why the keys could not be used or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
@@ -53,7 +60,8 @@ pub struct OpenedKeys {
 }
 
 impl HeldKeys {
-    pub(super) fn new(realm: &str, opened: OpenedKeys, key: &checked::Key, live: &[Replica]) -> Self {
+    pub(super) fn new(config: &checked::Config, opened: OpenedKeys, live: &[Replica]) -> Self {
+        let checked::Config { realm, key, poll_interval, .. } = config;
         let OpenedKeys { replica, secrets, keyring } = opened;
         let ratchet = ratchet(realm, &secrets, live);
         Self {
@@ -62,7 +70,7 @@ impl HeldKeys {
             secrets,
             algorithm: key.algorithm,
             rotate_every: key.rotate_every,
-            publish_ahead: key.publish_ahead,
+            publish_ahead: key.publish_ahead.max(heard_after(*poll_interval)),
             keyring: RwLock::new(Arc::new(keyring)),
             ratchet: RwLock::new(Arc::new(ratchet)),
         }

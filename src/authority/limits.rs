@@ -105,16 +105,26 @@ impl Limits {
 }
 
 impl Authority {
+    /// Whether who logs in from there has been told to wait, and does not: asked before anything else, and of memory.
+    pub(super) fn turn_is_far(&self, from: &Origin) -> Result<(), NoTurn> {
+        let Some(address) = from.address else { return Ok(()) };
+        let now = self.clock.now();
+        let until = self.limits.empty.get(&Bucket::login_from(ClientNetwork::of(address)));
+        match until.filter(|until| *until > now) {
+            None => Ok(()),
+            Some(until) => {
+                // Recorded when the store said so.
+                self.metrics.limited.count("login_per_address");
+                Err(NoTurn::Wait(until.since(now)))
+            }
+        }
+    }
+
     /// A turn to try a login from there.
     pub(super) async fn turn_from(&self, from: &Origin) -> Result<(), NoTurn> {
         let (Some(rate), Some(address)) = (self.limits.rates.login_per_address, from.address) else { return Ok(()) };
         let bucket = Bucket::login_from(ClientNetwork::of(address));
         let now = self.clock.now();
-        if let Some(until) = self.limits.empty.get(&bucket).filter(|until| *until > now) {
-            // Recorded when the store said so.
-            self.metrics.limited.count("login_per_address");
-            return Err(NoTurn::Wait(until.since(now)));
-        }
         self.take_there(bucket, rate, "login_per_address", from).await.inspect_err(|no_turn| {
             if let NoTurn::Wait(wait) = no_turn {
                 self.limits.empty.insert(bucket, now.plus(*wait));

@@ -85,7 +85,8 @@ impl Authority {
 
     async fn try_login(&self, request: &LoginRequest, subject: &mut Option<Subject>) -> Result<TokenPair, LoginError> {
         let passwords = self.passwords.as_ref().ok_or(LoginError::Internal)?;
-        // The slot first: however many come, no more than that ask the store.
+        self.turn_is_far(&request.from)?;
+        // The slot before the store: however many come, no more than that ask it.
         let slot = passwords.slot().await?;
         self.turn_from(&request.from).await?;
         let (mut account, mut turn) = (None, None);

@@ -10,32 +10,32 @@ use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{Config, Migrate, StoreLocation};
 use crate::domain::keys::Algorithm;
 use crate::domain::secret::{Fingerprint, OperatorSecret};
-use crate::store::{self, KeyChange, Realm, Replica, SigningKeys, Store};
+use crate::store::{self, KeyChange, Replica, SigningKeys, Store};
 
 use super::{BootError, secrets};
 
-/// What a replica needs of its realm.
-pub struct Opened {
+/// What whoever joins a realm knows of it.
+pub struct Joined {
+    /// As configured.
     pub secrets: Vec<OperatorSecret>,
-    pub keyring: Keyring,
     /// Every operator secret the realm knows.
     pub known_secrets: Vec<Fingerprint>,
     /// Who serves.
     pub live: Vec<Replica>,
 }
 
-/// The configured secrets, one of which the realm knows, and who serves.
+/// What a command may know of the realm, which it does not change by asking.
 ///
 /// # Errors
-/// [`BootError`].
-pub async fn secrets(
-    config: &Config,
-    store: &dyn Store,
-    entropy: Entropy,
-) -> Result<(Vec<OperatorSecret>, Vec<Replica>), BootError> {
+/// [`BootError`] if the realm knows none of the configured secrets, or nobody has founded it.
+pub async fn look(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Joined, BootError> {
     let secrets = load_secrets(config, store, entropy).await?;
-    require_common(store.join(config.access_token.ttl).await?.secrets, &secrets)?;
-    Ok((secrets, store.replicas(LIVE).await?))
+    let known = store.join(config.access_token.ttl).await?.secrets;
+    if known.is_empty() {
+        return Err(BootError::NotMigrated);
+    }
+    let known_secrets = require_common(known, &secrets)?;
+    Ok(Joined { secrets, known_secrets, live: store.replicas(LIVE).await? })
 }
 
 /// Joins the realm with the configured secrets. A replica none of whose secrets the realm knows does not start: it would
@@ -43,28 +43,31 @@ pub async fn secrets(
 ///
 /// # Errors
 /// [`BootError`].
-pub async fn open(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Opened, BootError> {
-    let secrets = load_secrets(config, store, entropy).await?;
+pub async fn join(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Joined, BootError> {
     if config.store.migrate == Migrate::Auto {
+        let secrets = load_secrets(config, store, entropy).await?;
         found(config, store, &secrets, entropy).await?;
     }
-    let Realm { secrets: known, .. } = store.join(config.access_token.ttl).await?;
-    if known.is_empty() {
-        return Err(BootError::NotMigrated);
-    }
-    let mut known = require_common(known, &secrets)?;
-    for secret in &secrets {
-        if !known.contains(&secret.fingerprint()) {
-            known = store.add_secret(secret.fingerprint(), false).await?;
+    let mut joined = look(config, store, entropy).await?;
+    for secret in &joined.secrets {
+        if !joined.known_secrets.contains(&secret.fingerprint()) {
+            joined.known_secrets = store.add_secret(secret.fingerprint(), false).await?;
         }
     }
+    Ok(joined)
+}
+
+/// The realm's keys, of which one signs.
+///
+/// # Errors
+/// [`BootError::Keyring`] if one does not open, or none signs; [`BootError::Store`].
+pub async fn open_keys(config: &Config, store: &dyn Store, secrets: &[OperatorSecret]) -> Result<Keyring, BootError> {
     let keys = store.signing_keys().await?;
-    let keyring = Keyring::open(&config.realm, &keys, &secrets)?;
+    let keyring = Keyring::open(&config.realm, &keys, secrets)?;
     if !has_key(&keys, config.key.algorithm) || keyring.signing(keys.now).is_none() {
         return Err(KeyringError::NoKey(config.key.algorithm).into());
     }
-    let live = store.replicas(LIVE).await?;
-    Ok(Opened { secrets, keyring, known_secrets: known, live })
+    Ok(keyring)
 }
 
 /// `sidegate migrate`: the schema, the realm's first secret and its first signing key, each once, whoever else tries; a

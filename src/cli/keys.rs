@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::authority::jose;
 use crate::authority::keyring::{Keyring, kept_after, times};
-use crate::authority::keys::{LIVE, change_keys, signing, told};
-use crate::boot::realm::{self, Opened};
+use crate::authority::keys::{LIVE, change_keys, heard_after, signing, told};
+use crate::boot::realm::{self, Joined};
 use crate::clock::{Entropy, rfc3339};
 use crate::config::checked::Config;
 use crate::domain::key_life::{Phase, phases};
@@ -60,9 +60,6 @@ pub(super) enum Command {
     },
 }
 
-/// By when every running replica has heard of a key, whatever it is busy with.
-const HEARD: Duration = Duration::from_secs(5);
-
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
     jose::install();
     let store = joined_store(config).await?;
@@ -94,7 +91,7 @@ async fn list(config: &Config, store: &dyn Store) -> Result<(), Failure> {
         let added = if *added == Timestamp::default() { "-".to_owned() } else { rfc3339(*added) };
         say(format_args!("{:<43} {:<9} {added:<20} {}", key.kid, key.algorithm.to_string(), shown(stored, phase)))?;
     }
-    let opened = realm::open(config, store, Entropy).await?;
+    let opened = realm::look(config, store, Entropy).await?;
     let signs = signing(&opened.secrets, &opened.live).fingerprint();
     say(format_args!("\n{:<16} STATE", "OPERATOR SECRET"))?;
     for secret in &opened.known_secrets {
@@ -118,7 +115,7 @@ fn shown(stored: &StoredKey, phase: Phase) -> String {
     }
 }
 
-fn secret_state(secret: Fingerprint, signs: Fingerprint, opened: &Opened) -> String {
+fn secret_state(secret: Fingerprint, signs: Fingerprint, opened: &Joined) -> String {
     let has = |replica: &&Replica| replica.secrets.contains(&secret);
     let (all, have) = (opened.live.len(), opened.live.iter().filter(has).count());
     let ours = opened.secrets.iter().any(|known| known.fingerprint() == secret);
@@ -141,7 +138,7 @@ async fn add(
     algorithm: Algorithm,
     signs_after: Option<Duration>,
 ) -> Result<String, Failure> {
-    let (secrets, live) = realm::secrets(config, store, Entropy).await?;
+    let Joined { secrets, live, .. } = realm::look(config, store, Entropy).await?;
     let key = Keyring::generate(&config.realm, algorithm, signing(&secrets, &live), Entropy)?;
     change(store, audit, |_| Ok(Some(KeyChange::Add(key.clone(), signs_after)))).await?;
     Ok(key.kid)
@@ -162,7 +159,7 @@ async fn import(
             &"no `BEGIN PRIVATE KEY`\n  hint: `openssl pkcs8 -topk8 -nodes -in FILE` writes other keys as PKCS #8",
         )
     })?;
-    let (secrets, live) = realm::secrets(config, store, Entropy).await?;
+    let Joined { secrets, live, .. } = realm::look(config, store, Entropy).await?;
     let key = Keyring::import(&config.realm, algorithm, pkcs8.secret_pkcs8_der(), signing(&secrets, &live), Entropy)?;
     let mut signs = false;
     let added = change(store, audit, |keys| {
@@ -179,22 +176,30 @@ async fn import(
 }
 
 async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {
-    let ahead = if now { HEARD } else { config.key.publish_ahead };
+    let heard = heard_after(config.poll_interval);
+    let ahead = if now { heard } else { config.key.publish_ahead.max(heard) };
+    let kid = let_next_sign(config, store, audit, ahead).await?;
+    let keys = store.signing_keys().await?;
+    let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);
+    say(format_args!("{kid} signs from {}", from.map_or_else(|| "now".to_owned(), rfc3339)))
+}
+
+/// Lets the newest waiting key sign, or a new one, when it has been published for so long. Answers with its name.
+async fn let_next_sign(config: &Config, store: &dyn Store, audit: &Audit, ahead: Duration) -> Result<String, Failure> {
     let waiting = |keys: &SigningKeys| {
         let newest = keys.list.iter().zip(all_phases(keys)).rfind(|(_, phase)| *phase == Phase::Waiting);
         newest.map(|(stored, _)| (stored.key.kid.clone(), ahead.saturating_sub(keys.now.since(stored.added))))
     };
-    let keys = store.signing_keys().await?;
-    let kid = match waiting(&keys) {
-        Some((kid, _)) => {
-            change(store, audit, |keys| Ok(waiting(keys).map(|(kid, after)| KeyChange::Sign(kid, after)))).await?;
-            kid
-        }
-        None => add(config, store, audit, config.key.algorithm, Some(ahead)).await?,
-    };
-    let keys = store.signing_keys().await?;
-    let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);
-    say(format_args!("{kid} signs from {}", from.map_or_else(|| "now".to_owned(), rfc3339)))
+    let mut chosen = None;
+    let scheduled = change(store, audit, |keys| {
+        chosen = waiting(keys);
+        Ok(chosen.clone().map(|(kid, after)| KeyChange::Sign(kid, after)))
+    });
+    scheduled.await?;
+    match chosen {
+        Some((kid, _)) => Ok(kid),
+        None => add(config, store, audit, config.key.algorithm, Some(ahead)).await,
+    }
 }
 
 async fn retire(config: &Config, store: &dyn Store, audit: &Audit, kid: &str) -> Result<(), Failure> {
@@ -207,8 +212,8 @@ async fn retire(config: &Config, store: &dyn Store, audit: &Audit, kid: &str) ->
         Phase::Banned => return say(format_args!("{kid} is retired already")),
         // Somebody must sign what the banned key's clients come back for.
         Phase::Signs => {
-            let next = add(config, store, audit, config.key.algorithm, Some(Duration::ZERO)).await?;
-            say(format_args!("added {next}, which signs from now on"))?;
+            let next = let_next_sign(config, store, audit, Duration::ZERO).await?;
+            say(format_args!("{next} signs from now on"))?;
         }
         _ => {}
     }

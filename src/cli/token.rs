@@ -7,8 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use serde_json::Value;
 
+use crate::authority::keyring::Keyring;
 use crate::authority::{jose, keys};
-use crate::boot::realm::{self, Opened};
+use crate::boot::realm;
 use crate::clock::{Clock, Entropy, SystemClock, rfc3339};
 use crate::config::checked::Config;
 use crate::domain::access_token;
@@ -28,13 +29,14 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, Command::Inspect: Command) -> Result<ExitCode, Failure> {
     jose::install();
     let store = joined_store(config).await?;
-    let opened = realm::open(config, store.as_ref(), Entropy).await?;
+    let joined = realm::look(config, store.as_ref(), Entropy).await?;
     let token = input::token()?;
     if token.starts_with(PREFIX) {
-        let ratchet = keys::ratchet(&config.realm, &opened.secrets, &opened.live);
+        let ratchet = keys::ratchet(&config.realm, &joined.secrets, &joined.live);
         inspect_refresh_token(&token, &ratchet, store.as_ref()).await
     } else {
-        inspect_access_token(&token, config, &opened, store.as_ref()).await
+        let keyring = realm::open_keys(config, store.as_ref(), &joined.secrets).await?;
+        inspect_access_token(&token, config, &keyring, store.as_ref()).await
     }
 }
 
@@ -61,7 +63,7 @@ async fn inspect_refresh_token(token: &str, ratchet: &Ratchet, store: &dyn Store
 async fn inspect_access_token(
     token: &str,
     config: &Config,
-    opened: &Opened,
+    keyring: &Keyring,
     store: &dyn Store,
 ) -> Result<ExitCode, Failure> {
     say(format_args!("an access token, or meant to be one"))?;
@@ -71,7 +73,7 @@ async fn inspect_access_token(
         say(format_args!("  {name}  {}", read.map_or_else(|| "not readable".to_owned(), |value| value.to_string())))?;
     }
     let rules = config.access_token.rules();
-    let identity = match access_token::verify(token, opened.keyring.verifying(), &rules, SystemClock.now()) {
+    let identity = match access_token::verify(token, keyring.verifying(), &rules, SystemClock.now()) {
         Ok(identity) => identity,
         Err(fault) => return refused(&fault.to_string()),
     };
