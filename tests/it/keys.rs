@@ -273,6 +273,25 @@ async fn a_keyed_retry_where_the_secret_is_missing_is_no_late_duplicate() {
     assert_eq!(repeated.refresh, child.refresh);
 }
 
+/// A roll-out that is taken back: the others see who has come, and seal the keys so that it can open them.
+#[tokio::test]
+async fn a_replica_that_lacks_the_new_secret_gets_in_at_its_second_start() {
+    let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
+    deployment.home.write("new-secret", NEW_SECRET);
+    let both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    both.authority.tend_keys().await.unwrap();
+    let pair = logged_in(both.listen[0]).await;
+    let only_old = with_secrets(&deployment, &["secret"]);
+    let refused = boot::start(&only_old, Arc::new(SystemClock), Entropy).await.err().expect("the keys do not open");
+    assert!(refused.to_string().contains("which is not configured\n  hint: "), "{refused}");
+
+    both.authority.tend_keys().await.unwrap();
+    let old = start(&only_old).await;
+    assert_eq!(call(old.listen[0], "/", &pair.access).await.status, 200);
+    let fresh = logged_in(both.listen[0]).await;
+    Pair::read(&refresh(old.listen[0], &fresh.refresh, None).await);
+}
+
 /// RSA keys come from elsewhere: `openssl` makes them here, as an operator would.
 #[tokio::test]
 async fn an_rsa_key_is_imported_signs_and_is_published() {

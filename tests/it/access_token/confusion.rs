@@ -151,3 +151,57 @@ fn an_ed25519_signature_is_reduced() {
         assert_eq!(judge(&token), Err(TokenFault::Signature), "{signature:?}");
     }
 }
+
+/// B1-2, JOSE-10: an RSA key's public half is no secret in any form, and its signature has one padding and one salt.
+#[test]
+fn an_rsa_signature_is_as_its_algorithm_says() {
+    let issuer = Issuer::new();
+    let keys = [Algorithm::Rs256, Algorithm::Ps256].map(Key::of);
+    let set: KeySet = keys.iter().map(|key| key.verifying.clone()).collect();
+    let judge = |token: &str| verify(token, &set, &issuer.rules, Timestamp::from_secs(NOW)).map(drop);
+    for key in &keys {
+        let der = key.encoding.as_bytes();
+        let good = key.signed(&key.verifying, key.algorithm.name());
+        assert_eq!(judge(&good), Ok(()));
+        let (input, _) = good.rsplit_once('.').expect("three parts");
+        let padded = |options: &[&str]| {
+            let signature = openssl(&[&["dgst", "-sha256"], options].concat(), der, input.as_bytes());
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+        };
+        let pss = |salt: &'static str| ["-sigopt", "rsa_padding_mode:pss", "-sigopt", salt];
+        let (salted, plain) = (padded(&pss("rsa_pss_saltlen:32")), padded(&[]));
+        let is_pss = key.algorithm == Algorithm::Ps256;
+        assert_eq!(judge(&salted), if is_pss { Ok(()) } else { Err(TokenFault::Signature) });
+        assert_eq!(judge(&plain), if is_pss { Err(TokenFault::Signature) } else { Ok(()) });
+        for salt in ["rsa_pss_saltlen:0", "rsa_pss_saltlen:20", "rsa_pss_saltlen:max"] {
+            assert_eq!(judge(&padded(&pss(salt))), Err(TokenFault::Signature), "{salt}");
+        }
+        let other_hash = openssl(&["dgst", "-sha512"], der, input.as_bytes());
+        assert_eq!(judge(&format!("{input}.{}", URL_SAFE_NO_PAD.encode(other_hash))), Err(TokenFault::Signature));
+
+        let spki = openssl(&["pkey", "-pubout"], der, &[]);
+        let trimmed = spki.trim_ascii_end().to_vec();
+        let spki_der = openssl(&["pkey", "-pubout", "-outform", "DER"], der, &[]);
+        let pkcs1 = openssl(&["rsa", "-RSAPublicKey_out"], der, &[]);
+        for secret in [spki, trimmed, spki_der, pkcs1] {
+            assert!(secret.len() > 200, "openssl has written no key");
+            for algorithm in ["HS256", "RS256", "PS256"] {
+                let header = json!({ "typ": "at+jwt", "alg": algorithm, "kid": key.verifying.id.as_str() });
+                assert!(judge(&hs256_signed(&secret, &header, &claims())).is_err(), "{algorithm}");
+            }
+        }
+    }
+}
+
+/// What openssl makes of a private key, PKCS #8, and some input.
+fn openssl(arguments: &[&str], pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(pkcs8));
+    std::fs::write(folder.path().join("key.pem"), pem).expect("it is written");
+    std::fs::write(folder.path().join("input"), input).expect("it is written");
+    let key: &[&str] = if arguments[0] == "dgst" { &["-sign", "key.pem", "input"] } else { &["-in", "key.pem"] };
+    let mut command = std::process::Command::new("openssl");
+    let made = command.args(arguments).args(key).current_dir(folder.path()).output().expect("openssl is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    made.stdout
+}
