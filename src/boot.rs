@@ -151,9 +151,9 @@ async fn authority(
     entropy: Entropy,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, BootError> {
-    let realm::Joined { secrets, known_secrets, live } = realm::join(config, store.as_ref(), entropy).await?;
     let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone())
         .map_err(|error| BootError::Audit(error.kind()))?;
+    let realm::Joined { secrets, known_secrets, live } = realm::join(config, store.as_ref(), &audit, entropy).await?;
     let id = ReplicaId(entropy.bytes());
     let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
     let replica = Replica { id, name: host_name(), secrets: fingerprints };

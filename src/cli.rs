@@ -114,7 +114,7 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 async fn migrate(config: &Config) -> Result<ExitCode, Failure> {
-    boot::realm::migrate(config, system_clock(), Entropy).await?;
+    boot::realm::migrate(config, &audit(config)?, system_clock(), Entropy).await?;
     say(format_args!("the store {} is up to date for realm {}", config.store.location, config.realm))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use crate::domain::keys::{Algorithm, KeyId};
 use crate::domain::refresh_token::Ratchet;
 use crate::domain::secret::{Fingerprint, OperatorSecret, signing_secret};
 use crate::store::{KeyChange, Replica, ReplicaId, SealedKey, SigningKeys, Store, StoreError};
-use crate::telemetry::Event;
+use crate::telemetry::{Audit, Event};
 
 use super::Authority;
 use super::keyring::{Keyring, KeyringError, kept_after, times};
@@ -159,8 +159,7 @@ impl Authority {
         let due = |keys: &SigningKeys| self.due_change(keys, signing(&self.keys.secrets, &live));
         for _ in 0..ATTEMPTS {
             let Some(change) = change_keys(self.store.as_ref(), due).await? else { break };
-            let (outcome, kid) = told(&change);
-            self.audit.record(&Event::new("key", outcome).key(kid));
+            record(&self.audit, &change);
         }
         Ok(())
     }
@@ -207,14 +206,14 @@ pub fn reseal(
     Keyring::reseal(realm, &other.key, secrets, under, entropy).map(|key| Some(KeyChange::Reseal(key)))
 }
 
-/// What a change is called in the audit lines, and the key it is about.
-#[must_use]
-pub fn told(change: &KeyChange) -> (&'static str, &str) {
-    match change {
+/// Says in the audit lines what has been done to which key.
+pub fn record(audit: &Audit, change: &KeyChange) {
+    let (outcome, kid) = match change {
         KeyChange::Add(SealedKey { kid, .. }, _) => ("added", kid),
         KeyChange::Sign(kid, _) => ("scheduled", kid),
         KeyChange::Reseal(SealedKey { kid, .. }) => ("resealed", kid),
         KeyChange::Ban(kid) => ("retired", kid),
         KeyChange::Remove(kid) => ("removed", kid),
-    }
+    };
+    audit.record(&Event::new("key", outcome).key(kid));
 }

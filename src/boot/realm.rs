@@ -11,6 +11,7 @@ use crate::config::checked::{Config, Migrate, StoreLocation};
 use crate::domain::keys::Algorithm;
 use crate::domain::secret::{Fingerprint, OperatorSecret};
 use crate::store::{self, KeyChange, Replica, SigningKeys, Store};
+use crate::telemetry::Audit;
 
 use super::{BootError, secrets};
 
@@ -43,10 +44,10 @@ pub async fn look(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
 ///
 /// # Errors
 /// [`BootError`].
-pub async fn join(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Joined, BootError> {
+pub async fn join(config: &Config, store: &dyn Store, audit: &Audit, entropy: Entropy) -> Result<Joined, BootError> {
     if config.store.migrate == Migrate::Auto {
         let secrets = load_secrets(config, store, entropy).await?;
-        found(config, store, &secrets, entropy).await?;
+        found(config, store, audit, &secrets, entropy).await?;
     }
     let mut joined = look(config, store, entropy).await?;
     for secret in &joined.secrets {
@@ -75,18 +76,24 @@ pub async fn open_keys(config: &Config, store: &dyn Store, secrets: &[OperatorSe
 ///
 /// # Errors
 /// [`BootError`].
-pub async fn migrate(config: &Config, clock: SharedClock, entropy: Entropy) -> Result<Arc<dyn Store>, BootError> {
+pub async fn migrate(
+    config: &Config,
+    audit: &Audit,
+    clock: SharedClock,
+    entropy: Entropy,
+) -> Result<Arc<dyn Store>, BootError> {
     jose::install();
     store::migrate(&config.store.location, config.store.timeout).await?;
     let store = store::open(&config.store, &config.realm, clock).await?;
     let secrets = load_secrets(config, store.as_ref(), entropy).await?;
-    found(config, store.as_ref(), &secrets, entropy).await?;
+    found(config, store.as_ref(), audit, &secrets, entropy).await?;
     Ok(store)
 }
 
 async fn found(
     config: &Config,
     store: &dyn Store,
+    audit: &Audit,
     secrets: &[OperatorSecret],
     entropy: Entropy,
 ) -> Result<(), BootError> {
@@ -107,7 +114,9 @@ async fn found(
         let ahead = if is_first { Duration::ZERO } else { config.key.publish_ahead };
         Ok(Some(KeyChange::Add(key, Some(ahead))))
     };
-    while keys::change_keys(store, missing).await?.is_some() {}
+    while let Some(change) = keys::change_keys(store, missing).await? {
+        keys::record(audit, &change);
+    }
     // What is founded must open: a start would fail otherwise.
     Keyring::open(&config.realm, &store.signing_keys().await?, secrets)?;
     Ok(())

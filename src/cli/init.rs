@@ -9,7 +9,7 @@ use crate::boot;
 use crate::clock::Entropy;
 use crate::config::checked::Config;
 
-use super::{Failure, say, system_clock};
+use super::{Failure, audit, say, system_clock};
 
 /// The configuration to start from: the one in the root of the project.
 const STARTER: &str = include_str!("../../config.toml");
@@ -27,7 +27,7 @@ pub(super) fn write_configuration(path: &Path) -> Result<(), Failure> {
 }
 
 pub(super) async fn make_realm(config: &Config) -> Result<ExitCode, Failure> {
-    boot::realm::migrate(config, system_clock(), Entropy).await?;
+    boot::realm::migrate(config, &audit(config)?, system_clock(), Entropy).await?;
     say(format_args!("the store {} and its first signing key are ready", config.store.location))?;
     say(format_args!("next: sidegate users add NAME, then sidegate run"))?;
     Ok(ExitCode::SUCCESS)

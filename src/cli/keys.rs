@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::authority::jose;
 use crate::authority::keyring::{Keyring, kept_after, times};
-use crate::authority::keys::{LIVE, change_keys, heard_after, signing, told};
+use crate::authority::keys::{LIVE, change_keys, heard_after, record, signing};
 use crate::boot::realm::{self, Joined};
 use crate::clock::{Entropy, rfc3339};
 use crate::config::checked::Config;
@@ -44,13 +44,14 @@ pub(super) enum Command {
     },
     /// Let the newest waiting key sign, made if there is none, once it has been published for `key.publish_ahead`
     Rotate {
-        /// Let it sign at once; who keeps a copy of the published keys may refuse its tokens for a while
+        /// Let it sign in a few seconds; who keeps a copy of the published keys may refuse its tokens for a while
         #[arg(long)]
         now: bool,
     },
     /// Ban a key for good: whatever it signed is refused on every replica; another one signs at once
     Retire {
         /// The key's name
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Forget an operator secret: whatever was made with it is refused
@@ -265,8 +266,7 @@ async fn change(
     decide: impl FnMut(&SigningKeys) -> Result<Option<KeyChange>, Failure>,
 ) -> Result<(), Failure> {
     if let Some(change) = change_keys(store, decide).await? {
-        let (outcome, kid) = told(&change);
-        audit.record(&Event::new("key", outcome).key(kid));
+        record(audit, &change);
     }
     Ok(())
 }

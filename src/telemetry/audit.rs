@@ -4,7 +4,7 @@
 //! password, or a name that nobody has: people type their passwords there. `docs/audit.md` names every event.
 
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use prometheus_client::metrics::counter::Counter;
@@ -99,7 +99,7 @@ impl<'e> Event<'e> {
 }
 
 impl Audit {
-    /// For a process that serves. A file is tried at once.
+    /// For a process that serves. A file is tried at once; its folder is made if it is missing.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -127,6 +127,9 @@ impl Audit {
 
     fn new(output: Output, realm: &str, by: &'static str, clock: SharedClock, lost: Counter) -> io::Result<Self> {
         if let Output::File(path) = &output {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
             append(path, b"")?;
         }
         Ok(Self { output, realm: realm.to_owned(), by, clock, lost })

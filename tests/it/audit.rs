@@ -134,24 +134,27 @@ async fn every_event_of_a_run_is_one_line_of_json() {
 #[tokio::test]
 async fn no_line_is_lost_in_silence() {
     let deployment = Deployment::without_user(StoreKind::Sqlite, "audit.output = \"file:kept/audit.jsonl\"").await;
+    let (kept, file) = (deployment.home.path("kept"), deployment.home.path("kept/audit.jsonl"));
+    std::fs::remove_dir_all(&kept).unwrap();
+    std::fs::write(&kept, "in the way").unwrap();
     let refused = deployment.command(&["users", "add", "bob"]).await;
     assert_eq!(refused.code, Some(78), "{refused:?}");
+    std::fs::remove_file(&kept).unwrap();
     assert!(!deployment.command(&["users", "list"]).await.stdout.contains("bob"), "nothing is changed unrecorded");
-    std::fs::create_dir_all(deployment.home.path("kept")).unwrap();
     deployment.add_user(USER, PASSWORD, &[]).await;
-    std::fs::remove_file(deployment.home.path("kept/audit.jsonl")).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let replica = deployment.replica().await;
     let counted = async || {
         let metrics = exchange(replica.health, request("GET", "/metrics").bytes()).await.text();
         metrics.lines().find_map(|line| line.strip_prefix("sidegate_audit_lost_total ")).unwrap().to_owned()
     };
     logged_in(replica.gate).await;
-    std::fs::rename(deployment.home.path("kept/audit.jsonl"), deployment.home.path("kept/audit.1")).unwrap();
+    std::fs::rename(&file, deployment.home.path("kept/audit.1")).unwrap();
     logged_in(replica.gate).await;
     assert_eq!((lines(&deployment, "kept/audit.1").len(), lines(&deployment, "kept/audit.jsonl").len()), (1, 1));
     assert_eq!(counted().await, "0");
 
-    std::fs::remove_dir_all(deployment.home.path("kept")).unwrap();
+    std::fs::remove_dir_all(&kept).unwrap();
     logged_in(replica.gate).await;
     let said = replica.process.wait_for("an audit line could not be written").await;
     assert!(said.contains("ERROR") && said.contains("login"), "{said}");
@@ -160,7 +163,9 @@ async fn no_line_is_lost_in_silence() {
 
 #[tokio::test]
 async fn a_place_that_cannot_be_written_stops_the_start() {
-    let deployment = Deployment::without_user(StoreKind::Sqlite, "audit.output = \"file:nowhere/audit.jsonl\"").await;
+    let deployment = Deployment::without_user(StoreKind::Sqlite, "audit.output = \"file:kept/audit.jsonl\"").await;
+    std::fs::remove_dir_all(deployment.home.path("kept")).unwrap();
+    std::fs::write(deployment.home.path("kept"), "in the way").unwrap();
     let finished = deployment.command(&["run", "--config", deployment.config_on_any_port()]).await;
     assert_eq!(finished.code, Some(78), "{finished:?}");
     assert!(finished.stderr.contains("the file of audit.output cannot be written"), "{finished:?}");
