@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::clock::Stopwatch;
 use crate::domain::refresh_token::{IdempotencyKey, NotAToken, RefreshToken};
 use crate::domain::rotation::{Attempt, SessionState, Suspicion, Verdict, judge};
-use crate::domain::session::{Origin, Salt};
+use crate::domain::session::{Origin, Salt, Session};
+use crate::domain::time::Timestamp;
 use crate::store::{Advanced, StoreError, Swap};
 use crate::telemetry::Event;
 
@@ -17,6 +20,8 @@ pub struct RefreshRequest {
     /// If the client named itself.
     pub client_id: Option<String>,
     pub key: Option<IdempotencyKey>,
+    /// The scopes the access token is to have, if not all that the login gave (RFC 6749 §6).
+    pub scope: Option<String>,
     pub from: Origin,
     /// Started when the request arrived: windows count from then.
     pub arrived: Stopwatch,
@@ -27,6 +32,8 @@ pub struct RefreshRequest {
 pub enum RefreshError {
     /// The token gives nothing (any more); RFC 6749 §5.2 `invalid_grant`. With the word for logs.
     InvalidGrant(&'static str),
+    /// More was asked for than the login gave (RFC 6749 §5.2 `invalid_scope`); the token is as good as before.
+    Scope,
     /// Exchanged a moment ago: the client most likely holds the successor.
     AlreadyRotated,
     /// No judgement was possible; the client may try the same token again.
@@ -59,6 +66,7 @@ impl Authority {
         let word = match &outcome {
             Ok(_) => "ok",
             Err(RefreshError::InvalidGrant(word)) => word,
+            Err(RefreshError::Scope) => "scope",
             Err(RefreshError::AlreadyRotated) => "late",
             Err(RefreshError::Limited(_)) => "limited",
             Err(RefreshError::Unavailable(_)) => "unavailable",
@@ -102,6 +110,14 @@ impl Authority {
             return Err(RefreshError::InvalidGrant("other_client"));
         }
         self.turn_to_refresh(token.session(), &request.from).await?;
+        if let Some(scope) = &request.scope
+            && let Some(state) = self.store.session(token.session()).await?
+            && state.session.hash == token.hash()
+            && !state.session.grants(scope)
+        {
+            // Before the swap, or the client would be left without a token. An old token is judged first.
+            return Err(RefreshError::Scope);
+        }
         let salt = Salt(self.entropy.bytes());
         let Some(successor) = ratchet.successor(&token, salt) else {
             return Err(RefreshError::InvalidGrant("last_generation"));
@@ -124,7 +140,7 @@ impl Authority {
         for _ in 0..SWAPS {
             match self.store.swap(&swap).await {
                 Ok(Some(Advanced { session, now })) => {
-                    return self.mint(&session, now, successor.expose()).ok_or(RefreshError::Internal);
+                    return self.give(session, now, &successor, request);
                 }
                 Ok(None) => {}
                 // What was not answered may still have been stored: the row will tell.
@@ -144,10 +160,10 @@ impl Authority {
                 // A store that took all its time to fail is not asked again and again.
                 Verdict::Live if started.elapsed() >= self.store_timeout => break,
                 Verdict::Live => {}
-                Verdict::Mine => return self.mint_from(row, &successor),
+                Verdict::Mine => return self.give_again(row, &successor, request),
                 Verdict::Repeat(live) => {
                     self.metrics.repeats.inc();
-                    return self.mint_from(row, &live);
+                    return self.give_again(row, &live, request);
                 }
                 Verdict::Ended => return Err(RefreshError::InvalidGrant("ended")),
                 // Perhaps it could be repeated by somebody who has the secret that the successor was made with.
@@ -172,7 +188,29 @@ impl Authority {
         Err(RefreshError::Unavailable(failure))
     }
 
-    fn mint_from(&self, row: Option<SessionState>, refresh_token: &RefreshToken) -> Result<TokenPair, RefreshError> {
-        row.and_then(|state| self.mint(&state.session, state.now, refresh_token.expose())).ok_or(RefreshError::Internal)
+    fn give_again(
+        &self,
+        row: Option<SessionState>,
+        refresh_token: &RefreshToken,
+        request: &RefreshRequest,
+    ) -> Result<TokenPair, RefreshError> {
+        let SessionState { session, now, .. } = row.ok_or(RefreshError::Internal)?;
+        self.give(session, now, refresh_token, request)
+    }
+
+    fn give(
+        &self,
+        mut session: Session,
+        now: Timestamp,
+        refresh_token: &RefreshToken,
+        request: &RefreshRequest,
+    ) -> Result<TokenPair, RefreshError> {
+        if let Some(scope) = &request.scope {
+            if !session.grants(scope) {
+                return Err(RefreshError::Scope);
+            }
+            session.claims.insert("scope".into(), Value::String(scope.clone()));
+        }
+        self.mint(&session, now, refresh_token.expose()).ok_or(RefreshError::Internal)
     }
 }

@@ -184,6 +184,13 @@ impl Session {
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.idle_end <= now || self.absolute_end <= now
     }
+
+    /// Whether the login gave every one of these scopes, separated by spaces (RFC 6749 §3.3).
+    #[must_use]
+    pub fn grants(&self, scope: &str) -> bool {
+        let granted = self.claims.get("scope").and_then(Value::as_str).unwrap_or_default();
+        scope.split(' ').all(|wanted| !wanted.is_empty() && granted.split(' ').any(|granted| granted == wanted))
+    }
 }
 
 /// That a token of `generation` was exchanged at `at`, with which idempotency key.

@@ -202,6 +202,7 @@ pub fn password_error(error: &PasswordError) -> Answer {
 pub fn refresh_error(error: &RefreshError) -> Answer {
     match error {
         RefreshError::InvalidGrant(_) => oauth_error(400, "invalid_grant", "the refresh token is not valid"),
+        RefreshError::Scope => oauth_error(400, "invalid_scope", "the login did not give that much"),
         RefreshError::AlreadyRotated => oauth_error(400, "invalid_grant", "the refresh token was already rotated"),
         RefreshError::Limited(wait) => too_many(*wait, "this session refreshes too often"),
         RefreshError::Unavailable(_) | RefreshError::SecretNotHere => {

@@ -146,6 +146,7 @@ async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Ans
         token: Zeroizing::new(token.to_owned()),
         client_id,
         key: idempotency_key(&request.headers)?,
+        scope: fields.get("scope").map(str::to_owned),
         from: request.from.clone(),
         arrived: request.arrived,
     };
@@ -251,6 +252,7 @@ impl Fields {
                     | "grant_type"
                     | "client_id"
                     | "client_secret"
+                    | "scope"
             );
             match value {
                 Value::String(text) => fields.push((name, Zeroizing::new(text))),

@@ -164,6 +164,7 @@ impl System for Real {
             token: request.token.clone().into(),
             client_id: request.client.map(str::to_owned),
             key: request.key.as_deref().map(|key| IdempotencyKey::parse(key).unwrap()),
+            scope: None,
             from: request.from.clone(),
             arrived: Stopwatch::start(),
         };
@@ -172,9 +173,12 @@ impl System for Real {
             Err(RefreshError::InvalidGrant(word)) => Answer::Refused(word),
             Err(RefreshError::AlreadyRotated) => Answer::Late,
             Err(RefreshError::Unavailable(_)) => Answer::Unavailable,
-            Err(error @ (RefreshError::Limited(_) | RefreshError::SecretNotHere | RefreshError::Internal)) => {
-                Answer::Broken(format!("{error:?}"))
-            }
+            Err(
+                error @ (RefreshError::Limited(_)
+                | RefreshError::Scope
+                | RefreshError::SecretNotHere
+                | RefreshError::Internal),
+            ) => Answer::Broken(format!("{error:?}")),
         }
     }
 
