@@ -4,6 +4,7 @@
 //! fuzzer calls these functions with what it makes up, and `tests/it/fuzz_seeds.rs` with the seeds and mutations of them.
 
 pub mod access_token;
+pub mod body;
 pub mod config;
 pub mod forwarded;
 pub mod head;
@@ -16,8 +17,9 @@ pub mod target;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target.
-pub const ALL: [(&str, Property); 8] = [
+pub const ALL: [(&str, Property); 9] = [
     ("access_token", access_token::holds),
+    ("body", body::holds),
     ("config", config::holds),
     ("forwarded", forwarded::holds),
     ("head", head::holds),

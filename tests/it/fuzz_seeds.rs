@@ -29,6 +29,11 @@ fn every_mutated_access_token_holds() {
 }
 
 #[test]
+fn every_mutated_body_holds() {
+    mutated("body", 20_000);
+}
+
+#[test]
 fn every_mutated_configuration_holds() {
     mutated("config", 2_000);
 }
