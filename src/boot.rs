@@ -87,6 +87,10 @@ pub async fn start_on(
     let founding = Box::pin(authority(config, store, clock, entropy, Arc::clone(&metrics)));
     let authority = Arc::new(founding.await?);
     let cursor = authority.load().await?;
+    // What the others wait for, or a person who watches: before anybody is told that this replica serves.
+    if let Err(error) = authority.tend_keys().await {
+        tracing::warn!(%error, "the signing keys could not be looked after");
+    }
     let _ = health.authority.set(Arc::clone(&authority));
     background.spawn(Arc::clone(&authority).follow(cursor, config.poll_interval));
 
@@ -135,11 +139,12 @@ impl Running {
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
         let left = self.authority.store_missing_ends().await;
-        self.authority.leave().await;
         for session in &left {
             tracing::error!(%session, "ended here, but the store never took it: end it again with `sidegate revoke --session`");
         }
         self.background.shutdown().await;
+        // The last word: nothing reports after it.
+        self.authority.leave().await;
         in_time && left.is_empty()
     }
 }

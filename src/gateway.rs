@@ -7,8 +7,10 @@
 //!
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,6 +60,8 @@ pub struct Gateway {
     upstreams: Upstreams,
     limits: Limits,
     trusted_proxies: Vec<Network>,
+    /// That somebody speaks for others who is not trusted to.
+    has_warned: AtomicBool,
     phase: tokio::sync::watch::Receiver<Phase>,
     metrics: Arc<Metrics>,
 }
@@ -81,6 +85,7 @@ impl Gateway {
             upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            has_warned: AtomicBool::new(false),
             phase,
             metrics,
         }
@@ -88,9 +93,15 @@ impl Gateway {
 
     /// The client's address as far as it can be believed.
     fn client(&self, session: &Session) -> Option<IpAddr> {
-        let lines =
-            session.req_header().headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-        Some(client_address(peer(session)?, lines, |address| self.trusts(address)))
+        let peer = peer(session)?;
+        let lines = session.req_header().headers.get_all("x-forwarded-for");
+        // What cannot be read is no address, and ends the walk where it stands.
+        let lines: Vec<Cow<'_, str>> = lines.iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        if !lines.is_empty() && !self.trusts(peer) && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%peer, "X-Forwarded-For is not believed: if this is a proxy of yours, all its clients count \
+                as one address until server.trusted_proxies names it");
+        }
+        Some(client_address(peer, lines.iter().map(AsRef::as_ref), |address| self.trusts(address)))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

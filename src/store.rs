@@ -122,7 +122,7 @@ pub trait Store: Send + Sync + 'static {
     async fn set_password(&self, name: &UserName, hash: &PasswordHash) -> Result<Option<u64>, StoreError>;
 
     /// A person changes their own password: sets it, increments the subject's counter, and lets the one session that asks
-    /// live on under the new counter, with another token; all or nothing. `None`, and nothing has changed, unless the
+    /// live on under the new counter, with another token, the old one among its recent rotations; all or nothing. `None`, and nothing has changed, unless the
     /// password still is the old one, the token still the live one, and the session one of this user that has not ended.
     async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError>;
 

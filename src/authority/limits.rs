@@ -173,17 +173,23 @@ impl Authority {
     /// What somebody is told whose credential is bad: to wait, if too many came from there that nobody ever issued.
     #[must_use]
     pub fn slowed_down(&self, refusal: Refusal, address: Option<IpAddr>) -> Refusal {
-        let (Some(rate), Some(address)) = (self.limits.rates.bad_tokens_per_address, address) else { return refusal };
-        if !refusal.is_forgery() {
-            return refusal;
-        }
-        match self.limits.take_here(Bucket::bad_tokens_from(ClientNetwork::of(address)), rate) {
-            Ok(_) => refusal,
-            Err(wait) => {
-                self.metrics.limited.count("bad_tokens_per_address");
-                Refusal::TooMany(wait)
+        match address {
+            Some(address) if refusal.is_forgery() => {
+                self.count_bad_token(address).err().map_or(refusal, Refusal::TooMany)
             }
+            _ => refusal,
         }
+    }
+
+    /// A turn to be told that a refresh token is none.
+    pub(super) fn turn_of_forgery(&self, from: &Origin) -> Result<(), NoTurn> {
+        from.address.map_or(Ok(()), |address| self.count_bad_token(address).map_err(NoTurn::Wait))
+    }
+
+    fn count_bad_token(&self, address: IpAddr) -> Result<(), Duration> {
+        let Some(rate) = self.limits.rates.bad_tokens_per_address else { return Ok(()) };
+        let taken = self.limits.take_here(Bucket::bad_tokens_from(ClientNetwork::of(address)), rate);
+        taken.map(drop).inspect_err(|_| self.metrics.limited.count("bad_tokens_per_address"))
     }
 
     /// Right credentials: what was tried before does not count any more.

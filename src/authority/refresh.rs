@@ -103,7 +103,10 @@ impl Authority {
             Err(NotAToken::UnknownKey(key_id)) if self.realm_knows_secret(key_id).await? => {
                 return Err(RefreshError::SecretNotHere);
             }
-            Err(_) => return Err(RefreshError::InvalidGrant("not_a_token")),
+            Err(_) => {
+                self.turn_of_forgery(&request.from)?;
+                return Err(RefreshError::InvalidGrant("not_a_token"));
+            }
         };
         *seen = Some(token.session());
         if request.client_id.as_ref().is_some_and(|client| *client != self.client_id) {

@@ -65,8 +65,15 @@ pub async fn join(config: &Config, store: &dyn Store, audit: &Audit, entropy: En
 pub async fn open_keys(config: &Config, store: &dyn Store, secrets: &[OperatorSecret]) -> Result<Keyring, BootError> {
     let keys = store.signing_keys().await?;
     let keyring = Keyring::open(&config.realm, &keys, secrets)?;
-    if !has_key(&keys, config.key.algorithm) || keyring.signing(keys.now).is_none() {
+    if keyring.signing(keys.now).is_none() {
         return Err(KeyringError::NoKey(config.key.algorithm).into());
+    }
+    if !is_last_to_sign(&keys, config.key.algorithm) {
+        tracing::warn!(
+            "no {} key signs, or is about to, as key.algorithm says: run `sidegate migrate`, or `sidegate keys \
+            import` for RSA",
+            config.key.algorithm
+        );
     }
     Ok(keyring)
 }
@@ -105,13 +112,15 @@ async fn found(
     let sealing = keys::signing(secrets, &live);
     store.add_secret(sealing.fingerprint(), false).await?;
     let missing = |stored: &SigningKeys| -> Result<Option<KeyChange>, BootError> {
-        if has_key(stored, config.key.algorithm) {
+        let nobody_signs = stored.list.iter().all(|key| key.banned.is_some() || key.signs_from.is_none());
+        // An RSA key is imported; until it is, any other will do.
+        if is_last_to_sign(stored, config.key.algorithm) || (config.key.algorithm.is_rsa() && !nobody_signs) {
             return Ok(keys::reseal(&config.realm, stored, secrets, sealing, entropy)?);
         }
         let key = Keyring::generate(&config.realm, config.key.algorithm, sealing, entropy)?;
         // The first one has nobody to wait for.
-        let is_first = stored.list.iter().all(|key| key.banned.is_some());
-        let ahead = if is_first { Duration::ZERO } else { config.key.publish_ahead };
+        let heard = keys::heard_after(config.poll_interval);
+        let ahead = if nobody_signs { Duration::ZERO } else { config.key.publish_ahead.max(heard) };
         Ok(Some(KeyChange::Add(key, Some(ahead))))
     };
     while let Some(change) = keys::change_keys(store, missing).await? {
@@ -122,9 +131,11 @@ async fn found(
     Ok(())
 }
 
-/// Whether a key of this algorithm signs, did or will.
-fn has_key(keys: &SigningKeys, algorithm: Algorithm) -> bool {
-    keys.list.iter().any(|key| key.banned.is_none() && key.signs_from.is_some() && key.key.algorithm == algorithm)
+/// Whether the key that signs, or the last of those that will, is of this algorithm.
+fn is_last_to_sign(keys: &SigningKeys, algorithm: Algorithm) -> bool {
+    let good = keys.list.iter().filter(|key| key.banned.is_none() && key.signs_from.is_some());
+    // Of two with one moment the later one signs.
+    good.max_by_key(|key| key.signs_from).is_some_and(|key| key.key.algorithm == algorithm)
 }
 
 fn require_common(known: Vec<Fingerprint>, secrets: &[OperatorSecret]) -> Result<Vec<Fingerprint>, BootError> {

@@ -92,11 +92,13 @@ async fn list(config: &Config, store: &dyn Store) -> Result<(), Failure> {
         let added = if *added == Timestamp::default() { "-".to_owned() } else { rfc3339(*added) };
         say(format_args!("{:<43} {:<9} {added:<20} {}", key.kid, key.algorithm.to_string(), shown(stored, phase)))?;
     }
-    let opened = realm::look(config, store, Entropy).await?;
-    let signs = signing(&opened.secrets, &opened.live).fingerprint();
-    say(format_args!("\n{:<16} STATE", "OPERATOR SECRET"))?;
-    for secret in &opened.known_secrets {
-        say(format_args!("{:<16} {}", secret.to_string(), secret_state(*secret, signs, &opened)))?;
+    let joined = realm::look(config, store, Entropy).await?;
+    let signs = signing(&joined.secrets, &joined.live).fingerprint();
+    say(format_args!("\n{:<16} {:<5} STATE", "OPERATOR SECRET", "SEALS"))?;
+    for secret in &joined.known_secrets {
+        let sealed = |stored: &&StoredKey| stored.banned.is_none() && stored.key.secret == *secret;
+        let seals = keys.list.iter().filter(sealed).count();
+        say(format_args!("{:<16} {seals:<5} {}", secret.to_string(), secret_state(*secret, signs, &joined)))?;
     }
     Ok(())
 }
@@ -116,17 +118,17 @@ fn shown(stored: &StoredKey, phase: Phase) -> String {
     }
 }
 
-fn secret_state(secret: Fingerprint, signs: Fingerprint, opened: &Joined) -> String {
+fn secret_state(secret: Fingerprint, signs: Fingerprint, joined: &Joined) -> String {
     let has = |replica: &&Replica| replica.secrets.contains(&secret);
-    let (all, have) = (opened.live.len(), opened.live.iter().filter(has).count());
-    let ours = opened.secrets.iter().any(|known| known.fingerprint() == secret);
+    let (all, have) = (joined.live.len(), joined.live.iter().filter(has).count());
+    let ours = joined.secrets.iter().any(|known| known.fingerprint() == secret);
     let role = match (ours, secret == signs) {
         (true, true) => "signs",
         (true, false) => "verifies",
         (false, _) => "not configured here",
     };
     let lacking: Vec<&str> =
-        opened.live.iter().filter(|replica| !has(replica)).map(|replica| replica.name.as_str()).collect();
+        joined.live.iter().filter(|replica| !has(replica)).map(|replica| replica.name.as_str()).collect();
     let without = if lacking.is_empty() { String::new() } else { format!("; not on {}", lacking.join(", ")) };
     format!("{role}; on {have} of {all} running replicas{without}")
 }
@@ -179,14 +181,20 @@ async fn import(
 async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {
     let heard = heard_after(config.poll_interval);
     let ahead = if now { heard } else { config.key.publish_ahead.max(heard) };
-    let kid = let_next_sign(config, store, audit, ahead).await?;
+    let kid = let_next_sign(config, store, audit, config.key.algorithm, ahead).await?;
     let keys = store.signing_keys().await?;
     let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);
     say(format_args!("{kid} signs from {}", from.map_or_else(|| "now".to_owned(), rfc3339)))
 }
 
 /// Lets the newest waiting key sign, or a new one, when it has been published for so long. Answers with its name.
-async fn let_next_sign(config: &Config, store: &dyn Store, audit: &Audit, ahead: Duration) -> Result<String, Failure> {
+async fn let_next_sign(
+    config: &Config,
+    store: &dyn Store,
+    audit: &Audit,
+    algorithm: Algorithm,
+    ahead: Duration,
+) -> Result<String, Failure> {
     let waiting = |keys: &SigningKeys| {
         let newest = keys.list.iter().zip(all_phases(keys)).rfind(|(_, phase)| *phase == Phase::Waiting);
         newest.map(|(stored, _)| (stored.key.kid.clone(), ahead.saturating_sub(keys.now.since(stored.added))))
@@ -199,7 +207,7 @@ async fn let_next_sign(config: &Config, store: &dyn Store, audit: &Audit, ahead:
     scheduled.await?;
     match chosen {
         Some((kid, _)) => Ok(kid),
-        None => add(config, store, audit, config.key.algorithm, Some(ahead)).await,
+        None => add(config, store, audit, algorithm, Some(ahead)).await,
     }
 }
 
@@ -213,7 +221,10 @@ async fn retire(config: &Config, store: &dyn Store, audit: &Audit, kid: &str) ->
         Phase::Banned => return say(format_args!("{kid} is retired already")),
         // Somebody must sign what the banned key's clients come back for.
         Phase::Signs => {
-            let next = let_next_sign(config, store, audit, Duration::ZERO).await?;
+            // No time to look for another RSA key: what leaked goes first.
+            let stands_in = config.key.algorithm.is_rsa();
+            let algorithm = if stands_in { Algorithm::Es256 } else { config.key.algorithm };
+            let next = let_next_sign(config, store, audit, algorithm, Duration::ZERO).await?;
             say(format_args!("{next} signs from now on"))?;
         }
         _ => {}

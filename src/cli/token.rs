@@ -1,5 +1,6 @@
 //! `sidegate token …`.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use base64::Engine;
@@ -12,7 +13,8 @@ use crate::authority::{jose, keys};
 use crate::boot::realm;
 use crate::clock::{Clock, Entropy, SystemClock, rfc3339};
 use crate::config::checked::Config;
-use crate::domain::access_token;
+use crate::domain::access_token::{self, TokenFault};
+use crate::domain::keys::KeyId;
 use crate::domain::refresh_token::{PREFIX, Ratchet};
 use crate::domain::rotation::SessionState;
 use crate::domain::session::Epochs;
@@ -70,11 +72,17 @@ async fn inspect_access_token(
     // Shown as they stand there, believed or not; the third part, the signature, is never shown.
     for (name, part) in ["header", "claims"].iter().zip(token.split('.')) {
         let read = URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        say(format_args!("  {name}  {}", read.map_or_else(|| "not readable".to_owned(), |value| value.to_string())))?;
+        say(format_args!(
+            "  {name}  {}",
+            read.map_or_else(|| "not readable".to_owned(), |value| plain(&value.to_string()))
+        ))?;
     }
     let rules = config.access_token.rules();
     let identity = match access_token::verify(token, keyring.verifying(), &rules, SystemClock.now()) {
         Ok(identity) => identity,
+        Err(TokenFault::UnknownKey) if names_one_of(token, keyring.banned()) => {
+            return refused("the key it was signed with is retired");
+        }
         Err(fault) => return refused(&fault.to_string()),
     };
     say(format_args!("  until   {}", rfc3339(identity.expires)))?;
@@ -82,6 +90,27 @@ async fn inspect_access_token(
         Some(state) if !is_over(identity.epochs, &state) => accepted("its session lives"),
         _ => refused("its session has ended"),
     }
+}
+
+fn names_one_of(token: &str, keys: &[KeyId]) -> bool {
+    let header = token.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let header = header.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()).unwrap_or_default();
+    keys.iter().any(|key| header["kid"] == key.as_str())
+}
+
+/// JSON in ASCII: what somebody else wrote is not to move the cursor of whoever looks at it.
+fn plain(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, character| {
+        if character.is_ascii() && !character.is_ascii_control() {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
 }
 
 /// For a token that was issued under `epochs`.

@@ -60,12 +60,14 @@ impl fmt::Debug for OperatorSecret {
 }
 
 /// Which of our secrets signs: the first one that everybody who is there has, or else, as nothing suits all, our first.
-/// A secret that only some have would make tokens that the others cannot open.
+/// A secret that only some have would make tokens that the others cannot open. First in the order of whoever comes first in
+/// `everybody`, so that all agree who see the same, however each is configured.
 #[must_use]
 pub fn signing_secret<'a>(ours: &[Fingerprint], everybody: impl Iterator<Item = &'a [Fingerprint]>) -> usize {
     let everybody: Vec<_> = everybody.collect();
-    let common = ours.iter().position(|secret| everybody.iter().all(|theirs| theirs.contains(secret)));
-    common.unwrap_or(0)
+    let order = everybody.first().copied().unwrap_or(ours);
+    let common = order.iter().find(|secret| everybody.iter().all(|theirs| theirs.contains(secret)));
+    common.and_then(|secret| ours.iter().position(|own| own == secret)).unwrap_or(0)
 }
 
 /// Why a secret was refused at load. Carries no byte of it.

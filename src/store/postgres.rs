@@ -343,6 +343,7 @@ impl Store for PostgresStore {
 
     async fn change_password(&self, change: &PasswordChange) -> Result<Option<Advanced>, StoreError> {
         let (old, new) = (text_column(&change.old.0), text_column(&change.new.0));
+        let (generation_bytes, no_mac) = (change.generation.to_be_bytes(), mac_column(None));
         let address = address_column(&change.from);
         let user_agent = optional_text_column(change.from.user_agent.as_deref());
         let rows = self
@@ -361,6 +362,8 @@ impl Store for PostgresStore {
                     .bind(span(change.idle_ttl))
                     .bind(&address)
                     .bind(&user_agent)
+                    .bind(&generation_bytes[..])
+                    .bind(&no_mac[..])
             })
             .await?;
         rows.first().map(advanced).transpose()

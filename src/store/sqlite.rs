@@ -523,6 +523,7 @@ impl Store for SqliteStore {
                     .bind(address_column(&change.from))
                     .bind(optional_text_column(change.from.user_agent.as_deref()))
                     .bind(counter_column(epoch))
+                    .bind(&RecentRotation { generation: change.generation, at: now, key: None }.encode()[..])
                     .fetch_all(&mut *transaction)
                     .await?;
                 let session = rows::session(only(&rekeyed)?)?;

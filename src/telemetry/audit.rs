@@ -98,6 +98,8 @@ impl<'e> Event<'e> {
     }
 }
 
+const COMMAND: &str = "command";
+
 impl Audit {
     /// For a process that serves. A file is tried at once; its folder is made if it is missing.
     ///
@@ -122,7 +124,7 @@ impl Audit {
             AuditOutput::Stdout => Output::Stderr,
             AuditOutput::File(path) => Output::File(path.clone()),
         };
-        Self::new(output, realm, "command", clock, Counter::default())
+        Self::new(output, realm, COMMAND, clock, Counter::default())
     }
 
     fn new(output: Output, realm: &str, by: &'static str, clock: SharedClock, lost: Counter) -> io::Result<Self> {
@@ -150,7 +152,13 @@ impl Audit {
         };
         if let Err(error) = written {
             self.lost.inc();
-            tracing::error!(%error, line = text.trim_end(), "an audit line could not be written");
+            let line = text.trim_end();
+            tracing::error!(%error, line, "an audit line could not be written");
+            if self.by == COMMAND {
+                // A command has no log. Nowhere is left to say it if this fails.
+                let _ =
+                    writeln!(io::stderr().lock(), "sidegate: this audit line could not be written, {error}: {line}");
+            }
         }
     }
 }

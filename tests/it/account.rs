@@ -151,3 +151,25 @@ async fn a_login_under_way_with_the_old_password_does_not_survive() {
         current = new;
     }
 }
+
+/// A refresh that was under way when the password changed is late, and no theft: the new pair lives.
+#[tokio::test]
+async fn a_refresh_that_a_password_change_has_overtaken_ends_nothing() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, "").await;
+        let running = deployment.in_process().await;
+        let gate = running.listen[0];
+        let first = logged_in(gate).await;
+        let before = Pair::read(&refresh(gate, &first.refresh, None).await);
+        let body = serde_json::json!({ "password": PASSWORD, "new_password": "quite another password" });
+        let changed = request("POST", "/auth/password").bearer(&before.access).json(&body);
+        let pair = Pair::read(&raw::exchange(gate, changed.bytes()).await);
+        for late in [&before.refresh, &first.refresh] {
+            let answer = refresh(gate, late, None).await;
+            assert_eq!(oauth_error(&answer, 400), "invalid_grant");
+            assert!(answer.text().contains("already rotated"), "{}", answer.text());
+        }
+        assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+        Pair::read(&refresh(gate, &pair.refresh, None).await);
+    }
+}

@@ -182,6 +182,14 @@ async fn start(config: &Config) -> Running {
     boot::start(config, Arc::new(SystemClock), Entropy).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Starts a replica that cannot open the keys as they are sealed: at its second start it can.
+async fn start_beside(other: &Running, config: &Config) -> Running {
+    let refused = boot::start(config, Arc::new(SystemClock), Entropy).await.err().expect("the keys do not open");
+    assert!(refused.to_string().contains("which is not configured\n  hint: "), "{refused}");
+    other.authority.tend_keys().await.unwrap();
+    start(config).await
+}
+
 fn with_secrets(deployment: &Deployment, files: &[&str]) -> Config {
     let mut config = deployment.config();
     config.key.secret_files = files.iter().map(|file| deployment.home.path(file)).collect();
@@ -223,6 +231,26 @@ async fn a_new_operator_secret_signs_once_every_replica_has_it() {
     Pair::read(&refresh(only_new.listen[0], &pair.refresh, None).await);
 }
 
+/// Configured in different orders they agree, and nobody seals the keys again and again.
+#[tokio::test]
+async fn replicas_that_prefer_different_secrets_agree_on_one() {
+    let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
+    deployment.home.write("new-secret", NEW_SECRET);
+    let one = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
+    let other = start(&with_secrets(&deployment, &["secret", "new-secret"])).await;
+    let version = async || deployment.command(&["keys", "list"]).await.stdout;
+    for running in [&one, &other] {
+        running.authority.tend_keys().await.unwrap();
+    }
+    let settled = version().await;
+    for running in [&one, &other, &one, &other] {
+        running.authority.tend_keys().await.unwrap();
+    }
+    assert_eq!(version().await, settled);
+    let made = [logged_in(one.listen[0]).await, logged_in(other.listen[0]).await];
+    assert_eq!(key_id(&made[0].refresh), key_id(&made[1].refresh));
+}
+
 /// What a replica cannot open yet is 503: the client keeps its session. What nobody can open any more is 400.
 #[tokio::test]
 async fn a_token_of_a_secret_that_is_not_here_is_not_refused_until_the_secret_is_forgotten() {
@@ -231,7 +259,7 @@ async fn a_token_of_a_secret_that_is_not_here_is_not_refused_until_the_secret_is
     let both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
     let gate = both.listen[0];
     let pair = logged_in(gate).await;
-    let old = start(&with_secrets(&deployment, &["secret"])).await;
+    let old = start_beside(&both, &with_secrets(&deployment, &["secret"])).await;
     let answer = refresh(old.listen[0], &pair.refresh, None).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{}", answer.text());
     let listed = deployment.command(&["keys", "list"]).await;
@@ -267,7 +295,7 @@ async fn a_keyed_retry_where_the_secret_is_missing_is_no_late_duplicate() {
     let child = Pair::read(&refresh(both.listen[0], &parent.refresh, key).await);
     assert_ne!(key_id(&child.refresh), key_id(&parent.refresh));
 
-    let late_comer = start(&with_secrets(&deployment, &["secret"])).await;
+    let late_comer = start_beside(&both, &with_secrets(&deployment, &["secret"])).await;
     assert_eq!(refresh(late_comer.listen[0], &parent.refresh, key).await.status, 503);
     let repeated = Pair::read(&refresh(both.listen[0], &parent.refresh, key).await);
     assert_eq!(repeated.refresh, child.refresh);
@@ -279,14 +307,8 @@ async fn a_replica_that_lacks_the_new_secret_gets_in_at_its_second_start() {
     let deployment = Deployment::new(StoreKind::Postgres, FAST).await;
     deployment.home.write("new-secret", NEW_SECRET);
     let both = start(&with_secrets(&deployment, &["new-secret", "secret"])).await;
-    both.authority.tend_keys().await.unwrap();
     let pair = logged_in(both.listen[0]).await;
-    let only_old = with_secrets(&deployment, &["secret"]);
-    let refused = boot::start(&only_old, Arc::new(SystemClock), Entropy).await.err().expect("the keys do not open");
-    assert!(refused.to_string().contains("which is not configured\n  hint: "), "{refused}");
-
-    both.authority.tend_keys().await.unwrap();
-    let old = start(&only_old).await;
+    let old = start_beside(&both, &with_secrets(&deployment, &["secret"])).await;
     assert_eq!(call(old.listen[0], "/", &pair.access).await.status, 200);
     let fresh = logged_in(both.listen[0]).await;
     Pair::read(&refresh(old.listen[0], &fresh.refresh, None).await);
@@ -330,6 +352,62 @@ async fn an_rsa_key_is_imported_signs_and_is_published() {
         let other = if algorithm == "RS256" { "PS256" } else { "RS256" };
         let twin = deployment.command(&["keys", "import", &file, "--algorithm", other]).await;
         assert!(twin.stderr.contains(&format!("the key {key} is there already")), "{twin:?}");
+    }
+}
+
+/// A leaked RSA key goes at once, whether or not another one is at hand.
+#[tokio::test]
+async fn a_leaked_rsa_key_is_retired_with_and_without_another_one() {
+    let deployment = Deployment::new(StoreKind::Sqlite, &format!("{FAST}\nkey.algorithm = \"ES256\"")).await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let config = deployment.home.path("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let import = async |file: &str| {
+        openssl(&deployment, &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", file]);
+        let imported = deployment.command(&["keys", "import", file, "--algorithm", "RS256"]).await;
+        done(&imported).split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let first = import("first.pem").await;
+    done(&deployment.command(&["keys", "rotate", "--now"]).await);
+    std::fs::write(&config, text.replace("ES256", "RS256")).unwrap();
+    until("the RSA key signs", async || kid(&logged_in(gate).await.access) == first).await;
+
+    let second = import("second.pem").await;
+    for (leaked, next) in [(&first, Some(&second)), (&second, None)] {
+        let pair = logged_in(gate).await;
+        assert_eq!(kid(&pair.access), **leaked);
+        let retired = deployment.command(&["keys", "retire", leaked]).await;
+        assert!(done(&retired).contains(&format!("retired {leaked}: ")), "{retired:?}");
+        until_refused(gate, &pair.access).await;
+        until("another one signs", async || kid(&logged_in(gate).await.access) != **leaked).await;
+        let header = header(&refreshed(gate, &pair).await.access);
+        let expected = next.map_or("ES256", |_| "RS256");
+        assert_eq!((header["alg"].as_str(), next.is_none_or(|next| header["kid"] == **next)), (Some(expected), true));
+    }
+    assert!(running.stop().await);
+    // It starts with what there is, and says what is missing.
+    done(&deployment.command(&["migrate"]).await);
+    let again = deployment.home.start(&["--config", "config.toml", "run"]);
+    again.wait_for("no RS256 key signs, or is about to").await;
+    again.wait_for("health on").await;
+}
+
+/// Back to an algorithm that still verifies is a change, too.
+#[tokio::test]
+async fn an_algorithm_that_comes_back_signs_again() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let deployment = Deployment::new(kind, &format!("{FAST}\nkey.algorithm = \"ES256\"")).await;
+        let config = deployment.home.path("config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        for (algorithm, keys) in [("EdDSA", 2), ("EdDSA", 2), ("ES256", 3)] {
+            std::fs::write(&config, text.replace("ES256", algorithm)).unwrap();
+            done(&deployment.command(&["migrate"]).await);
+            let listed = deployment.command(&["keys", "list"]).await;
+            let lines: Vec<&str> = done(&listed).lines().skip(1).take_while(|line| !line.is_empty()).collect();
+            assert_eq!(lines.len(), keys, "{listed:?}");
+            assert!(lines[keys - 1].contains(algorithm) && lines[keys - 1].contains("signs from "), "{listed:?}");
+        }
     }
 }
 

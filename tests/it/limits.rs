@@ -136,6 +136,40 @@ async fn nobody_chooses_the_address_they_count_under() {
     assert_eq!(statuses, [400, 400, 400, 429, 429]);
 }
 
+/// B6-1: what cannot be read is no address, and nobody hides behind it or chooses what stands in its place.
+#[tokio::test]
+async fn a_forwarding_line_that_cannot_be_read_hides_nobody() {
+    let settings = "server.trusted_proxies = [\"127.0.0.1\"]\n[[route]]\npath = \"/open/*\"\nauth = \"none\"";
+    let deployment = Deployment::new(StoreKind::Sqlite, settings).await;
+    let running = deployment.in_process().await;
+    for lines in [
+        &b"X-Forwarded-For: \xff, 203.0.113.9\r\n"[..],
+        b"X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: \xff, 203.0.113.9\r\n",
+        b"X-Forwarded-For: \xff\r\nX-Forwarded-For: 203.0.113.9\r\n",
+    ] {
+        let head = [b"GET /open/x HTTP/1.1\r\nHost: a\r\n", lines, b"\r\n"].concat();
+        assert_eq!(exchange(running.listen[0], head).await.status, 200);
+        let seen = deployment.upstream.requests().pop().unwrap();
+        let told = seen.header("x-forwarded-for").unwrap();
+        assert!(told.starts_with("203.0.113.9"), "{told} for {}", lines.escape_ascii());
+    }
+}
+
+/// A forged refresh token costs nobody else anything, and not a line each for ever.
+#[tokio::test]
+async fn forged_refresh_tokens_are_told_to_wait() {
+    let deployment = Deployment::new(StoreKind::Sqlite, "rate.bad_tokens_per_address = \"5/1h\"").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let pair = logged_in(gate).await;
+    let mut statuses = Vec::new();
+    for _ in 0..7 {
+        statuses.push(refresh(gate, "sgr1_nothing", None).await.status);
+    }
+    assert_eq!(statuses, [400, 400, 400, 400, 400, 429, 429]);
+    Pair::read(&refresh(gate, &pair.refresh, None).await);
+}
+
 /// B2-20, B6-8: who refreshes too often waits, keeps the session, and the token is as good as before.
 #[tokio::test]
 async fn a_session_that_refreshes_too_often_waits_and_loses_nothing() {

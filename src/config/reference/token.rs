@@ -206,7 +206,7 @@ pub(super) const REVOCATION: Section = Section {
     doc: "How the end of a session reaches every replica.",
     keys: &[key(
         "poll_interval",
-        Kind::Duration { from: "10ms", to: "60s" },
+        Kind::Duration { from: "10ms", to: "10s" },
         r#""1s""#,
         "How often the store is asked for new revocations: the longest time a revoked token still passes on another \
          replica. For SQLite the default is `\"200ms\"`.",

@@ -385,7 +385,7 @@ pub(super) const SET_PASSWORD: &str = concat!(
 );
 
 /// `$2` allowance, `$3` name, `$4` old and `$5` new password hash, `$6` id, `$7` generation, `$8` live and `$9` next hash,
-/// `$10` idle lifetime, `$11` address, `$12` user agent. The session's row is locked first, so that no swap comes between.
+/// `$10` idle lifetime, `$11` address, `$12` user agent, `$13` generation as four bytes, `$14` no MAC. The session's row is locked first, so that no swap comes between.
 pub(super) const CHANGE_PASSWORD: &str = concat!(
     clock!(),
     ", held AS MATERIALIZED (
@@ -406,7 +406,7 @@ pub(super) const CHANGE_PASSWORD: &str = concat!(
         generation = s.generation + 1,
         hash = $9,
         salt = NULL,
-        recent = ''::bytea,
+        recent = $13::bytea || int8send(now) || $14::bytea || substr(s.recent, 1, 15 * 28),
         rotated = now,
         idle_end = LEAST(s.absolute_end, now + $10),
         last_address = $11,

@@ -272,13 +272,14 @@ pub(super) const CHANGE_PASSWORD: &str = concat!(
     ") RETURNING subject"
 );
 
-/// `?2` id, `?3` next hash, `?4` now, `?5` idle end, `?6` address, `?7` user agent, `?8` subject's counter.
+/// `?2` id, `?3` next hash, `?4` now, `?5` idle end, `?6` address, `?7` user agent, `?8` subject's counter, `?9` the entry
+/// of the token that is replaced.
 pub(super) const REKEY: &str = concat!(
     "UPDATE session SET
         generation = generation + 1,
         hash = ?3,
         salt = NULL,
-        recent = x'',
+        recent = CAST(?9 || COALESCE(substr(recent, 1, 15 * 28), x'') AS BLOB),
         rotated = ?4,
         idle_end = MIN(absolute_end, ?5),
         last_address = ?6,

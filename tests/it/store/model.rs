@@ -396,7 +396,11 @@ impl Store for Model {
             generation,
             hash: change.next,
             salt: None,
-            recent: RecentRotations::default(),
+            recent: session.recent.after(
+                RecentRotation { generation: session.generation, at: now, key: None },
+                session.rotated,
+                Timestamp::from_millis(i64::MIN),
+            ),
             rotated: now,
             idle_end: now.plus(change.idle_ttl).min(session.absolute_end),
             last_from: kept_origin(&change.from),

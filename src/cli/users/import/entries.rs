@@ -127,6 +127,10 @@ fn user(
     disabled: bool,
     claims: Result<Map<String, Value>, String>,
 ) -> Parsed {
+    if name.starts_with('{') || name.contains('$') {
+        // Not shown: it may be a hash.
+        return Err(vec!["the name looks like a hash; hint: a line is NAME:HASH".to_owned()]);
+    }
     let name = user_name(name).map_err(|problem| vec![problem])?;
     let subject_text = subject.unwrap_or(name.as_str());
     let subject = Subject::parse(subject_text).ok_or_else(|| format!("{subject_text:?} cannot be a subject"));

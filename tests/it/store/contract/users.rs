@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::domain::revocation::Revoked;
-use sidegate::domain::session::{Origin, Session, TokenHash};
+use sidegate::domain::session::{Origin, RecentRotation, Session, TokenHash};
 use sidegate::domain::user::{PasswordHash, User};
 use sidegate::store::PasswordChange;
 
@@ -152,7 +152,9 @@ pub async fn a_changed_password_keeps_the_session_that_asked_and_no_other(bench:
     let own = store.swap(&swap(&own)).await.unwrap().unwrap().session;
     let changed = store.change_password(&change(&own, TokenHash([7; 32]))).await.unwrap().unwrap().session;
     assert_eq!((changed.generation, changed.hash, changed.salt), (own.generation + 1, TokenHash([7; 32]), None));
-    assert_eq!((changed.recent.iter().count(), changed.epochs.subject), (0, 1));
+    let replaced = RecentRotation { generation: own.generation, at: bench.now(), key: None };
+    assert_eq!(changed.recent.of_generation(own.generation), Some(&replaced), "whoever comes late with it is no thief");
+    assert_eq!(changed.epochs.subject, 1);
     assert_eq!(changed.absolute_end, own.absolute_end);
     let living: Vec<_> =
         store.sessions_of(&subject("sub-ann")).await.unwrap().iter().map(|session| session.id).collect();
