@@ -1,4 +1,4 @@
-//! Password hashing: argon2id (RFC 9106), off the async threads, a bounded number at a time.
+//! Password hashing: argon2id (RFC 9106), on threads of its own behind everything else, a bounded number at a time.
 //!
 //! One hash takes the configured memory, so the slots bound what a flood of logins can cost the sidecar. Who finds no
 //! slot in time is told to come back, and no request that carries a token ever waits here.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Entropy;
 use crate::config::checked;
@@ -43,6 +43,8 @@ pub enum PasswordsError {
     Parameters,
 }
 
+/// A tenth of the weight of a thread that serves requests (`sched(7)`). On Linux it is the calling thread's alone.
+const NICE: i32 = 10;
 /// How long a login waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
 /// Passes over the memory, and lanes: with 19 MiB the OWASP minimum.
@@ -113,12 +115,17 @@ pub struct Slot(OwnedSemaphorePermit);
 
 impl Slot {
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordsError> {
-        // The slot goes with the work: a client that hangs up does not free it early.
-        let worked = tokio::task::spawn_blocking(move || {
+        let (done, worked) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("password".into()).spawn(move || {
+            // Behind everything else: a flood of logins gets what requests leave. Where that is not allowed, a hash is as
+            // urgent as a request, and no worse.
+            let _ = rustix::process::setpriority_process(None, NICE);
             let result = work();
+            // The slot goes with the work: a client that hangs up does not free it early.
             drop(self.0);
-            result
+            let _ = done.send(result);
         });
+        thread.map_err(|_| PasswordsError::Busy)?;
         worked.await.map_err(|_| PasswordsError::Busy)
     }
 }
