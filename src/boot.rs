@@ -16,7 +16,7 @@ use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{Config, Login};
-use crate::domain::secret::OperatorSecret;
+use crate::domain::secret::{OperatorSecret, sha256};
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
 use crate::lifecycle::Phase;
@@ -69,7 +69,7 @@ pub async fn start_on(
     for address in &config.server.listen {
         sockets.push(bind(*address).await?);
     }
-    let listen = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let listen: Vec<SocketAddr> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let health_address = health_listener.local_addr().unwrap_or(config.health);
 
     let metrics = Arc::new(Metrics::default());
@@ -84,7 +84,7 @@ pub async fn start_on(
     background.spawn(admin::serve(health_listener, Arc::clone(&health)));
 
     let store = opening.await?;
-    let founding = Box::pin(authority(config, store, clock, entropy, Arc::clone(&metrics)));
+    let founding = Box::pin(authority(config, &listen, store, clock, entropy, Arc::clone(&metrics)));
     let authority = Arc::new(founding.await?);
     let cursor = authority.load().await?;
     // What the others wait for, or a person who watches: before anybody is told that this replica serves.
@@ -151,6 +151,7 @@ impl Running {
 
 async fn authority(
     config: &Config,
+    listen: &[SocketAddr],
     store: Arc<dyn Store>,
     clock: SharedClock,
     entropy: Entropy,
@@ -159,9 +160,10 @@ async fn authority(
     let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone())
         .map_err(|error| BootError::Audit(error.kind()))?;
     let realm::Joined { secrets, known_secrets, live } = realm::join(config, store.as_ref(), &audit, entropy).await?;
-    let id = ReplicaId(entropy.bytes());
+    let name = host_name();
+    let id = replica_id(&name, listen);
     let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
-    let replica = Replica { id, name: host_name(), secrets: fingerprints };
+    let replica = Replica { id, name, secrets: fingerprints };
     // Before anything is opened or signed here: from now on the others know what this replica can open, and see to it that
     // it can. If it fails now, a later start does not.
     store.report(&replica).await?;
@@ -175,6 +177,12 @@ async fn authority(
     };
     let parts = Parts { store, keys, known_secrets, live, passwords, clock, entropy, metrics, audit };
     Ok(Authority::new(config, parts))
+}
+
+/// The same for each start in one place: a replica that fails to start, again and again, is one replica.
+fn replica_id(host: &str, listen: &[SocketAddr]) -> ReplicaId {
+    let hash = sha256(format!("{host}\0{listen:?}").as_bytes());
+    ReplicaId(hash.first_chunk().copied().unwrap_or_default())
 }
 
 /// The pod's name, in a pod.

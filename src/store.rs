@@ -229,7 +229,7 @@ pub struct Replica {
     pub secrets: Vec<Fingerprint>,
 }
 
-/// 16 random bytes, drawn at each start.
+/// 16 bytes that no other replica has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplicaId(pub [u8; 16]);
 

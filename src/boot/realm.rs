@@ -69,11 +69,9 @@ pub async fn open_keys(config: &Config, store: &dyn Store, secrets: &[OperatorSe
         return Err(KeyringError::NoKey(config.key.algorithm).into());
     }
     if !is_last_to_sign(&keys, config.key.algorithm) {
-        tracing::warn!(
-            "no {} key signs, or is about to, as key.algorithm says: run `sidegate migrate`, or `sidegate keys \
-            import` for RSA",
-            config.key.algorithm
-        );
+        let algorithm = config.key.algorithm;
+        let remedy = if algorithm.is_rsa() { "keys import` and `sidegate keys rotate" } else { "migrate" };
+        tracing::warn!("no {algorithm} key signs, or is about to, as key.algorithm says: run `sidegate {remedy}`");
     }
     Ok(keyring)
 }

@@ -204,7 +204,7 @@ pub fn refresh_error(error: &RefreshError) -> Answer {
         RefreshError::InvalidGrant(_) => oauth_error(400, "invalid_grant", "the refresh token is not valid"),
         RefreshError::Scope => oauth_error(400, "invalid_scope", "the login did not give that much"),
         RefreshError::AlreadyRotated => oauth_error(400, "invalid_grant", "the refresh token was already rotated"),
-        RefreshError::Limited(wait) => too_many(*wait, "this session refreshes too often"),
+        RefreshError::Limited(wait) => too_many(*wait, "too many attempts to refresh"),
         RefreshError::Unavailable(_) | RefreshError::SecretNotHere => {
             unavailable("refreshing is not possible at the moment")
         }

@@ -32,17 +32,16 @@ pub(super) struct OneAtATime {
     ahead: BytesMut,
     /// What is left of the request that Pingora has; none while a head is read.
     body: Option<Body>,
-    /// Of what comes, and of what goes.
-    paces: [Pace; 2],
+    pace: Pace,
 }
 
 /// Bytes of later requests that are read while an earlier one is answered. More wait in the socket.
 const MOST_AHEAD: usize = 16 * 1024;
 
 impl OneAtATime {
-    /// `patience`: how long a client may keep a body or an answer waiting before its bytes are counted.
+    /// `patience`: how long a client may keep a body waiting before its bytes are counted.
     pub(super) fn new(stream: Stream, patience: Duration) -> Self {
-        Self { stream, ahead: BytesMut::new(), body: None, paces: [Pace::new(patience), Pace::new(patience)] }
+        Self { stream, ahead: BytesMut::new(), body: None, pace: Pace::new(patience) }
     }
 
     /// Hands on one request: its body is framed so, and `read` is what was read after its head.
@@ -56,6 +55,8 @@ impl OneAtATime {
         let later = std::mem::replace(&mut self.ahead, BytesMut::from(read));
         self.ahead.unsplit(later);
         self.body = Some(body);
+        // Each body has its own: behind a proxy it may be another client's.
+        self.pace.begin();
         Ok(())
     }
 
@@ -69,17 +70,6 @@ impl OneAtATime {
     /// Whose connection it is.
     pub(super) fn peer(&self) -> Option<std::net::IpAddr> {
         Some(self.stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip())
-    }
-
-    fn written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if !self.body.as_ref().is_some_and(Body::is_tunnel) {
-            let written = match &polled {
-                Poll::Ready(written) => Some(*written.as_ref().unwrap_or(&0)),
-                Poll::Pending => None,
-            };
-            self.paces[1].note(written)?;
-        }
-        polled
     }
 
     /// Reads on although nothing may be handed on, to learn whether the client is still there.
@@ -108,7 +98,7 @@ impl AsyncRead for OneAtATime {
             let polled = Pin::new(&mut this.stream).poll_read(context, into);
             // A head has a deadline of its own, and a tunnel may be silent.
             if this.body.as_ref().is_some_and(|body| !body.is_tunnel()) {
-                this.paces[0].note(polled.is_ready().then(|| into.filled().len() - before))?;
+                this.pace.note(polled.is_ready().then(|| into.filled().len() - before))?;
             }
             ready!(polled)?;
         } else {
@@ -130,8 +120,7 @@ impl AsyncRead for OneAtATime {
 
 impl AsyncWrite for OneAtATime {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, from);
-        self.written(polled)
+        Pin::new(&mut self.stream).poll_write(context, from)
     }
 
     fn poll_write_vectored(
@@ -139,8 +128,7 @@ impl AsyncWrite for OneAtATime {
         context: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, from);
-        self.written(polled)
+        Pin::new(&mut self.stream).poll_write_vectored(context, from)
     }
 
     fn is_write_vectored(&self) -> bool {

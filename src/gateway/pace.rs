@@ -1,4 +1,4 @@
-//! Whether a client that keeps us waiting moves enough bytes to be worth it.
+//! Whether a client that keeps us waiting for a body sends enough bytes to be worth it.
 //!
 //! A timeout for each read is met by one byte now and then, for ever. So bytes are counted against the time that was spent
 //! waiting for the client: not the time in which the application, or nobody, moved any.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// One direction of a connection.
+/// The pace of one body.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// After so much waiting the bytes are counted.
@@ -41,10 +41,15 @@ impl Pace {
             return Ok(());
         }
         if u128::from(self.moved) * 1000 < self.waited.as_millis() * u128::from(SLOWEST) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client moves too few bytes"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends too few bytes"));
         }
-        *self = Self::new(self.patience);
+        self.begin();
         Ok(())
+    }
+
+    /// Counts anew.
+    pub(super) fn begin(&mut self) {
+        *self = Self::new(self.patience);
     }
 }
 

@@ -162,8 +162,8 @@ pub(super) const LIMIT: Section = Section {
             "body_idle_timeout",
             Kind::Duration { from: "1ms", to: "24h" },
             r#""60s""#,
-            "Longest silence of a client while its body is read or an answer is written to it. A client that has kept a \
-             body or an answer waiting for so long in all must have moved 500 bytes for each second of it.",
+            "Longest silence of a client while its body is read or an answer is written to it. A client that has kept \
+             one body waiting for so long in all must have sent 500 bytes for each second of it.",
         ),
         key(
             "keep_alive",

@@ -99,6 +99,19 @@ async fn a_body_that_drips_ends_the_request() {
     edge.assert_nothing_complete_since(0).await;
 }
 
+/// What was waited for one body is not counted against the next one, which may be another client's behind a proxy.
+#[tokio::test]
+async fn each_body_has_a_pace_of_its_own() {
+    let edge = Edge::changed("", |config| config.limits.body_idle_timeout = 3 * SHORT).await;
+    let mut client = RawClient::connect(edge.gate).await.with_deadline(LONG);
+    for _ in 0..6 {
+        client.send(request("POST", "/open/x").header("Content-Length", "1").bytes()).await;
+        tokio::time::sleep(SHORT).await;
+        client.send("x").await;
+        assert_eq!(client.response().await.status, 200);
+    }
+}
+
 /// PRX-18, B3-32: a client that does not read does not keep an answer, and the upstream, waiting.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
