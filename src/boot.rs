@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -185,6 +186,9 @@ fn replica_id(host: &str, listen: &[SocketAddr]) -> ReplicaId {
     ReplicaId(hash.first_chunk().copied().unwrap_or_default())
 }
 
+/// Bytes that the system takes of an answer before the client has room for them.
+const MOST_UNSENT: u32 = 128 * 1024;
+
 /// The pod's name, in a pod.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -192,5 +196,9 @@ fn host_name() -> String {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BootError> {
-    TcpListener::bind(address).await.map_err(|error| BootError::Bind { address, kind: error.kind() })
+    let listener = TcpListener::bind(address).await.map_err(|error| BootError::Bind { address, kind: error.kind() })?;
+    // Connections inherit it. With megabytes waiting in the system, a write to somebody who reads slowly but steadily seems
+    // to stand still, and is ended. Where there is no such option, that stays so.
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(MOST_UNSENT);
+    Ok(listener)
 }

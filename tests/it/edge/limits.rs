@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidegate::clock::Stopwatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Edge, assert_problem};
 use crate::support::client::logged_in;
@@ -97,6 +98,25 @@ async fn a_body_that_drips_ends_the_request() {
     assert!(begun.elapsed() >= 3 * SHORT, "after {:?}", begun.elapsed());
     edge.deployment.upstream.wait_until_disconnected().await;
     edge.assert_nothing_complete_since(0).await;
+}
+
+/// Who reads slowly but steadily gets all of it, however much the system would take at once.
+#[tokio::test]
+async fn a_slow_reader_is_not_taken_for_one_that_has_stopped() {
+    let patience = Duration::from_secs(2);
+    let edge = Edge::changed("", |config| config.limits.body_idle_timeout = patience).await;
+    edge.deployment.upstream.next(Script::answer(200, &[], vec![b'x'; 50_000_000]));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    let mut client = socket.connect(edge.gate).await.unwrap();
+    client.write_all(&request("GET", "/open/large").bytes()).await.unwrap();
+    let begun = Stopwatch::start();
+    let mut piece = vec![0; 20_000];
+    while begun.elapsed() < 3 * patience {
+        client.read_exact(&mut piece).await.expect("there is more");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(edge.deployment.upstream.open_connections(), 1, "the answer was given up");
 }
 
 /// What was waited for one body is not counted against the next one, which may be another client's behind a proxy.
