@@ -12,7 +12,7 @@ use crate::domain::key_life::{KeyTimes, Phase, next_is_due, phases};
 use crate::domain::keys::{Algorithm, KeyId};
 use crate::domain::refresh_token::Ratchet;
 use crate::domain::secret::{Fingerprint, OperatorSecret, signing_secret};
-use crate::store::{KeyChange, Replica, ReplicaId, SealedKey, SigningKeys, Store, StoreError};
+use crate::store::{KeyChange, Replica, SealedKey, SigningKeys, Store, StoreError};
 use crate::telemetry::{Audit, Event};
 
 use super::Authority;
@@ -30,6 +30,12 @@ pub fn heard_after(poll_interval: Duration) -> Duration {
     (poll_interval * 3).max(Duration::from_secs(5))
 }
 
+/// How long a new key is published before it signs: as long as the operator says, and until every replica has heard of it.
+#[must_use]
+pub fn published_for(config: &checked::Config) -> Duration {
+    config.key.publish_ahead.max(heard_after(config.poll_interval))
+}
+
 /// Why the keys could not be used or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
@@ -41,8 +47,8 @@ pub enum KeysError {
 
 /// What this replica holds, as one value for each request.
 pub(super) struct HeldKeys {
-    pub(super) id: ReplicaId,
-    name: String,
+    /// As it reports itself.
+    replica: Replica,
     /// As configured: the preferred one first.
     secrets: Vec<OperatorSecret>,
     algorithm: Algorithm,
@@ -61,16 +67,14 @@ pub struct OpenedKeys {
 
 impl HeldKeys {
     pub(super) fn new(config: &checked::Config, opened: OpenedKeys, live: &[Replica]) -> Self {
-        let checked::Config { realm, key, poll_interval, .. } = config;
         let OpenedKeys { replica, secrets, keyring } = opened;
-        let ratchet = ratchet(realm, &secrets, live);
+        let ratchet = ratchet(&config.realm, &secrets, live);
         Self {
-            id: replica.id,
-            name: replica.name,
+            replica,
             secrets,
-            algorithm: key.algorithm,
-            rotate_every: key.rotate_every,
-            publish_ahead: key.publish_ahead.max(heard_after(*poll_interval)),
+            algorithm: config.key.algorithm,
+            rotate_every: config.key.rotate_every,
+            publish_ahead: published_for(config),
             keyring: RwLock::new(Arc::new(keyring)),
             ratchet: RwLock::new(Arc::new(ratchet)),
         }
@@ -82,11 +86,6 @@ impl HeldKeys {
 
     pub(super) fn ratchet(&self) -> Arc<Ratchet> {
         Arc::clone(&self.ratchet.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn replica(&self) -> Replica {
-        let secrets = self.secrets.iter().map(OperatorSecret::fingerprint).collect();
-        Replica { id: self.id, name: self.name.clone(), secrets }
     }
 }
 
@@ -148,7 +147,7 @@ impl Authority {
     /// # Errors
     /// [`KeysError`]; what is left to do comes again.
     pub async fn tend_keys(&self) -> Result<(), KeysError> {
-        self.store.report(&self.keys.replica()).await?;
+        self.store.report(&self.keys.replica).await?;
         let live = self.store.replicas(LIVE).await?;
         let ratchet = ratchet(&self.realm, &self.keys.secrets, &live);
         if ratchet.signs_with() != self.keys.ratchet().signs_with() {
@@ -166,7 +165,7 @@ impl Authority {
 
     /// Says that this replica goes, so that nobody waits for it. If the store does not hear it, its silence says the same.
     pub async fn leave(&self) {
-        if let Err(error) = self.store.leave(self.keys.id).await {
+        if let Err(error) = self.store.leave(self.keys.replica.id).await {
             tracing::debug!(%error, "the others are not told that this replica goes");
         }
     }

@@ -40,32 +40,21 @@ pub(super) enum NoTurn {
     Unavailable(StoreError),
 }
 
-impl From<NoTurn> for LoginError {
-    fn from(no_turn: NoTurn) -> Self {
-        match no_turn {
-            NoTurn::Wait(wait) => Self::Limited(wait),
-            NoTurn::Unavailable(error) => Self::Unavailable(error),
-        }
-    }
+/// What has no turn fails as a whole, in the words of each use case.
+macro_rules! no_turn_is {
+    ($($error:ty),*) => {
+        $(impl From<NoTurn> for $error {
+            fn from(no_turn: NoTurn) -> Self {
+                match no_turn {
+                    NoTurn::Wait(wait) => Self::Limited(wait),
+                    NoTurn::Unavailable(error) => Self::Unavailable(error),
+                }
+            }
+        })*
+    };
 }
 
-impl From<NoTurn> for PasswordError {
-    fn from(no_turn: NoTurn) -> Self {
-        match no_turn {
-            NoTurn::Wait(wait) => Self::Limited(wait),
-            NoTurn::Unavailable(error) => Self::Unavailable(error),
-        }
-    }
-}
-
-impl From<NoTurn> for RefreshError {
-    fn from(no_turn: NoTurn) -> Self {
-        match no_turn {
-            NoTurn::Wait(wait) => Self::Limited(wait),
-            NoTurn::Unavailable(error) => Self::Unavailable(error),
-        }
-    }
-}
+no_turn_is!(LoginError, PasswordError, RefreshError);
 
 impl From<StoreError> for NoTurn {
     fn from(error: StoreError) -> Self {

@@ -30,7 +30,10 @@ pub struct Joined {
 /// # Errors
 /// [`BootError`] if the realm knows none of the configured secrets, or nobody has founded it.
 pub async fn look(config: &Config, store: &dyn Store, entropy: Entropy) -> Result<Joined, BootError> {
-    let secrets = load_secrets(config, store, entropy).await?;
+    known_to(config, store, load_secrets(config, store, entropy).await?).await
+}
+
+async fn known_to(config: &Config, store: &dyn Store, secrets: Vec<OperatorSecret>) -> Result<Joined, BootError> {
     let known = store.join(config.access_token.ttl).await?.secrets;
     if known.is_empty() {
         return Err(BootError::NotMigrated);
@@ -45,11 +48,11 @@ pub async fn look(config: &Config, store: &dyn Store, entropy: Entropy) -> Resul
 /// # Errors
 /// [`BootError`].
 pub async fn join(config: &Config, store: &dyn Store, audit: &Audit, entropy: Entropy) -> Result<Joined, BootError> {
+    let secrets = load_secrets(config, store, entropy).await?;
     if config.store.migrate == Migrate::Auto {
-        let secrets = load_secrets(config, store, entropy).await?;
         found(config, store, audit, &secrets, entropy).await?;
     }
-    let mut joined = look(config, store, entropy).await?;
+    let mut joined = known_to(config, store, secrets).await?;
     for secret in &joined.secrets {
         if !joined.known_secrets.contains(&secret.fingerprint()) {
             joined.known_secrets = store.add_secret(secret.fingerprint(), false).await?;
@@ -117,8 +120,7 @@ async fn found(
         }
         let key = Keyring::generate(&config.realm, config.key.algorithm, sealing, entropy)?;
         // The first one has nobody to wait for.
-        let heard = keys::heard_after(config.poll_interval);
-        let ahead = if nobody_signs { Duration::ZERO } else { config.key.publish_ahead.max(heard) };
+        let ahead = if nobody_signs { Duration::ZERO } else { keys::published_for(config) };
         Ok(Some(KeyChange::Add(key, Some(ahead))))
     };
     while let Some(change) = keys::change_keys(store, missing).await? {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::authority::jose;
 use crate::authority::keyring::{Keyring, kept_after, times};
-use crate::authority::keys::{LIVE, change_keys, heard_after, record, signing};
+use crate::authority::keys::{LIVE, change_keys, heard_after, published_for, record, signing};
 use crate::boot::realm::{self, Joined};
 use crate::clock::{Entropy, rfc3339};
 use crate::config::checked::Config;
@@ -179,8 +179,7 @@ async fn import(
 }
 
 async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {
-    let heard = heard_after(config.poll_interval);
-    let ahead = if now { heard } else { config.key.publish_ahead.max(heard) };
+    let ahead = if now { heard_after(config.poll_interval) } else { published_for(config) };
     let kid = let_next_sign(config, store, audit, config.key.algorithm, ahead).await?;
     let keys = store.signing_keys().await?;
     let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);

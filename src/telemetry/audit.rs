@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
@@ -18,20 +18,20 @@ use crate::domain::user::UserName;
 /// Where events are recorded.
 #[derive(Debug)]
 pub struct Audit {
-    output: Output,
+    output: AuditOutput,
     realm: String,
-    by: &'static str,
+    by: By,
     clock: SharedClock,
     /// Lines that could not be written.
     lost: Counter,
 }
 
-#[derive(Clone, Debug)]
-enum Output {
-    Off,
-    Stdout,
-    Stderr,
-    File(PathBuf),
+/// Who does what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    Server,
+    Command,
 }
 
 /// What happened. Words are this program's; what came from a client is an address and a user agent.
@@ -58,7 +58,7 @@ pub struct Event<'e> {
 struct Line<'e> {
     time: String,
     realm: &'e str,
-    by: &'static str,
+    by: By,
     #[serde(flatten)]
     event: &'e Event<'e>,
 }
@@ -98,20 +98,13 @@ impl<'e> Event<'e> {
     }
 }
 
-const COMMAND: &str = "command";
-
 impl Audit {
     /// For a process that serves. A file is tried at once; its folder is made if it is missing.
     ///
     /// # Errors
     /// If the file cannot be opened.
     pub fn of_server(output: &AuditOutput, realm: &str, clock: SharedClock, lost: Counter) -> io::Result<Self> {
-        let output = match output {
-            AuditOutput::Off => Output::Off,
-            AuditOutput::Stdout => Output::Stdout,
-            AuditOutput::File(path) => Output::File(path.clone()),
-        };
-        Self::new(output, realm, "server", clock, lost)
+        Self::new(output, realm, By::Server, clock, lost)
     }
 
     /// For a command: what would go to standard output goes to standard error, beside its own words.
@@ -119,22 +112,17 @@ impl Audit {
     /// # Errors
     /// If the file cannot be opened.
     pub fn of_command(output: &AuditOutput, realm: &str, clock: SharedClock) -> io::Result<Self> {
-        let output = match output {
-            AuditOutput::Off => Output::Off,
-            AuditOutput::Stdout => Output::Stderr,
-            AuditOutput::File(path) => Output::File(path.clone()),
-        };
-        Self::new(output, realm, COMMAND, clock, Counter::default())
+        Self::new(output, realm, By::Command, clock, Counter::default())
     }
 
-    fn new(output: Output, realm: &str, by: &'static str, clock: SharedClock, lost: Counter) -> io::Result<Self> {
-        if let Output::File(path) = &output {
+    fn new(output: &AuditOutput, realm: &str, by: By, clock: SharedClock, lost: Counter) -> io::Result<Self> {
+        if let AuditOutput::File(path) = output {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
             append(path, b"")?;
         }
-        Ok(Self { output, realm: realm.to_owned(), by, clock, lost })
+        Ok(Self { output: output.clone(), realm: realm.to_owned(), by, clock, lost })
     }
 
     pub fn record(&self, event: &Event<'_>) {
@@ -144,17 +132,17 @@ impl Audit {
         let mut text = serde_json::to_string(&line).unwrap_or_default();
         text.push('\n');
         // One write for a line, so that lines of several threads and processes do not mix.
-        let written = match &self.output {
-            Output::Off => Ok(()),
-            Output::Stdout => io::stdout().lock().write_all(text.as_bytes()),
-            Output::Stderr => io::stderr().lock().write_all(text.as_bytes()),
-            Output::File(path) => append(path, text.as_bytes()),
+        let written = match (&self.output, self.by) {
+            (AuditOutput::Off, _) => Ok(()),
+            (AuditOutput::Stdout, By::Server) => io::stdout().lock().write_all(text.as_bytes()),
+            (AuditOutput::Stdout, By::Command) => io::stderr().lock().write_all(text.as_bytes()),
+            (AuditOutput::File(path), _) => append(path, text.as_bytes()),
         };
         if let Err(error) = written {
             self.lost.inc();
             let line = text.trim_end();
             tracing::error!(%error, line, "an audit line could not be written");
-            if self.by == COMMAND {
+            if self.by == By::Command {
                 // A command has no log. Nowhere is left to say it if this fails.
                 let _ =
                     writeln!(io::stderr().lock(), "sidegate: this audit line could not be written, {error}: {line}");

@@ -9,7 +9,7 @@ use sidegate::domain::access_token::{TokenFault, verify};
 use sidegate::domain::keys::{Algorithm, KeySet, PublicMaterial, VerifyingKey};
 use sidegate::domain::time::Timestamp;
 
-use super::{Issuer, NOW, claims, hs256_signed};
+use super::{Issuer, NOW, bit_flips, claims, hs256_signed};
 
 /// One key of an algorithm, both halves.
 struct Key {
@@ -141,11 +141,7 @@ fn an_ed25519_signature_is_reduced() {
         [&raw[..], &[0]].concat(),
         [&raw[32..], &raw[..32]].concat(),
     ];
-    bad.extend((0..raw.len() * 8).map(|bit| {
-        let mut flipped = raw.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        flipped
-    }));
+    bad.extend(bit_flips(&raw));
     for signature in bad {
         let token = format!("{input}.{}", URL_SAFE_NO_PAD.encode(&signature));
         assert_eq!(judge(&token), Err(TokenFault::Signature), "{signature:?}");
