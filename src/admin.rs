@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
-use crate::clock::SharedClock;
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
@@ -26,7 +25,6 @@ pub struct Health {
     /// Set once the store was reached and the keys were opened.
     pub authority: OnceLock<Arc<Authority>>,
     pub metrics: Arc<Metrics>,
-    pub clock: SharedClock,
 }
 
 /// Answers until it is dropped. Anyone who reaches it may ask, so it serves few at once, and none for long: it must not
@@ -76,8 +74,7 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 impl Health {
     /// Milliseconds since the store last told its revocations.
     fn feed_age(&self) -> Option<i64> {
-        let contact = self.authority.get()?.last_contact()?;
-        Some(crate::domain::time::millis(self.clock.now().since(contact)))
+        Some(crate::domain::time::millis(self.authority.get()?.silence()?))
     }
 }
 

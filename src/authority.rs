@@ -2,12 +2,14 @@
 //!
 //! Each one asks the store, lets a pure function of [`crate::domain`] judge, then does what the verdict says, in one
 //! visible list. [`Authority::authenticate`] runs on every request and touches memory only; the store is asked on login,
-//! refresh, logout and revocation, and by the background task of [`feed`] that brings other replicas' revocations here.
+//! refresh, logout and revocation, and by the background tasks of [`feed`] that bring other replicas' revocations here.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked;
@@ -21,6 +23,8 @@ use crate::domain::time::Timestamp;
 use crate::store::{Replica, Store, StoreError};
 use crate::telemetry::{Audit, Metrics};
 
+use self::feed::Contact;
+use self::history::Known;
 use self::keys::{HeldKeys, OpenedKeys};
 use self::limits::Limits;
 use self::passwords::Passwords;
@@ -30,10 +34,12 @@ use self::verified::VerifiedTokens;
 mod account;
 mod authenticate;
 pub mod feed;
+mod history;
 pub mod jose;
 pub mod keyring;
 pub mod keys;
 mod limits;
+mod listening;
 mod login;
 mod logout;
 pub mod passwords;
@@ -64,8 +70,15 @@ pub struct Authority {
     revocations: Revocations,
     /// Sessions ended in memory whose end is not in the store yet.
     unstored_ends: Mutex<HashSet<SessionId>>,
-    /// When the store last answered the feed, in milliseconds.
-    last_contact: AtomicI64,
+    contact: RwLock<Option<Contact>>,
+    known: Mutex<Known>,
+    listening: AtomicBool,
+    /// There may be something to read.
+    wakeup: Notify,
+    /// The feed has found by itself what it should have been woken for.
+    overheard: Notify,
+    /// There is something to do that cannot wait.
+    tend_now: Notify,
     clock: SharedClock,
     entropy: Entropy,
     metrics: Arc<Metrics>,
@@ -150,7 +163,12 @@ impl Authority {
             verified: VerifiedTokens::new(config.verified_cache),
             revocations,
             unstored_ends: Mutex::default(),
-            last_contact: AtomicI64::new(i64::MIN),
+            contact: RwLock::default(),
+            known: Mutex::default(),
+            listening: AtomicBool::new(false),
+            wakeup: Notify::new(),
+            overheard: Notify::new(),
+            tend_now: Notify::new(),
             clock,
             entropy,
             metrics,
@@ -173,13 +191,6 @@ impl Authority {
     #[must_use]
     pub fn published_keys(&self) -> Vec<PublicJwk> {
         self.keys.keyring().verifying().published().into_iter().cloned().collect()
-    }
-
-    /// When the store last answered the feed; `None` before the first load.
-    #[must_use]
-    pub fn last_contact(&self) -> Option<Timestamp> {
-        let millis = self.last_contact.load(Ordering::Relaxed);
-        (millis != i64::MIN).then_some(Timestamp::from_millis(millis))
     }
 
     /// How many revocations this replica holds.

@@ -16,7 +16,7 @@ use crate::authority::keys::OpenedKeys;
 use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
-use crate::config::checked::{Config, Login};
+use crate::config::checked::{Config, Feed, Login};
 use crate::domain::secret::{OperatorSecret, sha256};
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
@@ -38,7 +38,7 @@ pub struct Running {
     pub authority: Arc<Authority>,
     phase: watch::Sender<Phase>,
     listeners: JoinSet<()>,
-    /// The feed and the health listener: dropped last.
+    /// The feed, what tends to the store, and the health listener: dropped last.
     background: JoinSet<()>,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -75,12 +75,7 @@ pub async fn start_on(
 
     let metrics = Arc::new(Metrics::default());
     let (phase, watched) = watch::channel(Phase::Starting);
-    let health = Arc::new(Health {
-        phase: watched.clone(),
-        authority: OnceLock::new(),
-        metrics: Arc::clone(&metrics),
-        clock: SharedClock::clone(&clock),
-    });
+    let health = Arc::new(Health { phase: watched.clone(), authority: OnceLock::new(), metrics: Arc::clone(&metrics) });
     let mut background = JoinSet::new();
     background.spawn(admin::serve(health_listener, Arc::clone(&health)));
 
@@ -94,6 +89,10 @@ pub async fn start_on(
     }
     let _ = health.authority.set(Arc::clone(&authority));
     background.spawn(Arc::clone(&authority).follow(cursor, config.poll_interval));
+    background.spawn(Arc::clone(&authority).tend());
+    if config.feed == Feed::Listen {
+        background.spawn(Arc::clone(&authority).listen());
+    }
 
     let gateway = Gateway::new(config, Arc::clone(&authority), watched.clone(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
@@ -164,7 +163,7 @@ async fn authority(
     let name = host_name();
     let id = replica_id(&name, listen);
     let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
-    let replica = Replica { id, name, secrets: fingerprints };
+    let replica = Replica { id, name, secrets: fingerprints, heard: 0 };
     // Before anything is opened or signed here: from now on the others know what this replica can open, and see to it that
     // it can. If it fails now, a later start does not.
     store.report(&replica).await?;

@@ -9,6 +9,7 @@ pub mod decision;
 pub mod forwarded;
 pub mod guessable;
 pub mod head;
+pub mod history;
 pub mod identity;
 pub mod key_life;
 pub mod keys;

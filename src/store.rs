@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::domain::history::Mark;
 use crate::domain::keys::Algorithm;
 use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::Revocation;
@@ -70,7 +71,6 @@ pub trait Store: Send + Sync + 'static {
     /// Parallel logins of one subject are put in sequence.
     async fn create_session(&self, session: &NewSession) -> Result<Created, StoreError>;
 
-    /// The compare-and-swap: advances the session, in one statement, where id, client, generation and hash match, the
     /// session's epochs are the counters in force and neither end has passed. `None` if that matched no row.
     async fn swap(&self, swap: &Swap) -> Result<Option<Advanced>, StoreError>;
 
@@ -93,6 +93,34 @@ pub trait Store: Send + Sync + 'static {
     /// Every live revocation, or those recorded after `after`. The cursor of a page continues where it ended; rows of
     /// transactions that committed late are never skipped. A row may be delivered twice.
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError>;
+
+    /// What wakes a reader of the revocations as soon as there is something to read. Nothing may come, and what comes may mean
+    /// nothing: whoever uses it sends one with [`Self::wake`] first, and asks at times all the same. `None`: this store has no
+    /// such thing.
+    async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {
+        Ok(None)
+    }
+
+    /// Wakes everybody who listens.
+    async fn wake(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Counts a heartbeat, and wakes everybody, if the last one is `every` ago. `None` if it is not, or if somebody else was
+    /// faster: of all replicas one writes each beat.
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError>;
+
+    /// Puts a question to all replicas, and wakes them: each one that has read a page with it, and holds what that page says,
+    /// reports so. Returns its number.
+    async fn ask(&self) -> Result<u64, StoreError>;
+
+    /// Records that history was lost, under a random number, unless the mark has changed since it was read. `seen`: the highest
+    /// beat the caller knows of. Says whether it did.
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError>;
+
+    /// Ends again what has been ended before, in one transaction, and says how much of it the store had lost. Sessions are
+    /// deleted and counters raised; nothing is weakened.
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError>;
 
     /// Deletes sessions and revocations that ended, buckets that were whole and replicas that were last seen more than
     /// `keep` ago, at most `most` of each, the earliest first, and says how many. A session counts as ended at its absolute end.
@@ -145,6 +173,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The store's clock; also shows that it answers.
     async fn now(&self) -> Result<Timestamp, StoreError>;
+}
+
+/// Wakes a reader of the revocations.
+#[async_trait]
+pub trait Wakeups: Send {
+    /// Returns at the next wake-up; the wait may be dropped. After an error nothing comes any more.
+    async fn next(&mut self) -> Result<(), StoreError>;
 }
 
 /// Why a store did not answer.
@@ -227,6 +262,8 @@ pub struct Replica {
     pub name: String,
     /// What it can open tokens and keys with, the preferred one first.
     pub secrets: Vec<Fingerprint>,
+    /// The last question it has answered: what was revoked before that was asked, it refuses.
+    pub heard: u64,
 }
 
 /// 16 bytes that no other replica has.
@@ -275,9 +312,12 @@ pub enum Created {
 pub struct Swap {
     pub session: SessionId,
     pub client: String,
-    /// Of the presented token.
+    /// Of the presented token; the successor's is one more.
     pub generation: u32,
-    pub presented: TokenHash,
+    /// What the row must have: the presented token's, unless it is behind.
+    pub row_hash: TokenHash,
+    /// How many turns the row has lost: 0, but after a rollback.
+    pub behind: u32,
     pub successor: TokenHash,
     pub salt: Salt,
     pub key: Option<IdempotencyMac>,
@@ -332,5 +372,8 @@ pub struct RevocationPage {
     pub realm_epoch: u64,
     /// [`SigningKeys::version`] when the page was read.
     pub keys_version: u64,
+    /// The last question put to all replicas.
+    pub asked: u64,
+    pub mark: Mark,
     pub now: Timestamp,
 }

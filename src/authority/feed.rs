@@ -1,23 +1,44 @@
 //! What other replicas, and commands, have ended: read from the store, merged into memory, without end.
 //!
 //! The first load happens before the replica is ready. After that a store that does not answer makes no request fail:
-//! the set keeps what it holds, and goes on where it was when the store is back.
+//! the set keeps what it holds, and goes on where it was when the store is back. A page is read at every wake-up, and at
+//! every interval all the same: what wakes us is a help, never a promise.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
+use crate::clock::Stopwatch;
 use crate::domain::session::SessionId;
+use crate::domain::time::{Timestamp, millis};
 use crate::store::{Cursor, RevocationPage, StoreError};
 use crate::telemetry::Event;
 
 use super::Authority;
 use super::keys::REPORT_EVERY;
 
+/// How often one of the replicas writes a heartbeat.
+pub const BEAT_EVERY: Duration = Duration::from_secs(5);
+/// Whoever writes each so many-th beat also deletes what is long over: every five minutes.
+const PURGE_AT_BEAT: u64 = 60;
 /// How long after its end a row is deleted.
 const PURGE_AFTER: Duration = Duration::from_hours(1);
 const PURGE_BATCH: u32 = 500;
-const PURGE_EVERY: Duration = Duration::from_mins(5);
+/// How often it is looked whether there is something to do.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// Pages are read no closer together, however many wake-ups come: anybody may send one.
+const BREATH: Duration = Duration::from_millis(2);
+
+/// When the store last told its revocations.
+#[derive(Debug)]
+pub(super) struct Contact {
+    wall: Timestamp,
+    stopwatch: Stopwatch,
+    /// By how many milliseconds our clock is ahead of the store's, as far as that is certain.
+    offset: i64,
+}
 
 impl Authority {
     /// Reads every live revocation. The replica must not serve before this.
@@ -25,27 +46,31 @@ impl Authority {
     /// # Errors
     /// If the store does not answer.
     pub async fn load(&self) -> Result<Cursor, StoreError> {
-        self.store.revocations(None).await.map(|page| self.take(&page))
+        self.read(None).await.map(|page| page.cursor)
     }
 
-    /// Follows the store from `cursor` on, every `interval`; retries what could not be stored; deletes what is long over.
-    /// Runs until it is dropped.
+    /// Follows the store from `cursor` on: at every wake-up, and every `interval`. Runs until it is dropped.
     pub async fn follow(self: Arc<Self>, mut cursor: Cursor, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut answered = true;
-        let (mut until_purge, mut until_report) = (PURGE_EVERY, REPORT_EVERY);
-        let mut keys_fail = false;
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut answered, mut keys_fail, mut beat) = (true, false, 0);
         loop {
-            ticks.tick().await;
-            match self.store.revocations(Some(&cursor)).await {
+            let woken = tokio::select! {
+                () = self.wakeup.notified() => true,
+                _ = ticks.tick() => false,
+            };
+            let started = Stopwatch::start();
+            match self.read(Some(&cursor)).await {
                 Ok(page) => {
-                    cursor = self.take(&page);
                     if !answered {
                         tracing::info!("the store answers again: the revocations are up to date");
                     }
                     answered = true;
-                    self.store_missing_ends().await;
+                    let is_news = !page.revocations.is_empty() || page.mark.beat != beat;
+                    (cursor, beat) = (page.cursor, page.mark.beat);
+                    if is_news && !woken {
+                        self.overheard.notify_one();
+                    }
                     let followed = self.follow_keys(page.keys_version).await;
                     if let Err(error) = &followed
                         && !keys_fail
@@ -62,17 +87,41 @@ impl Authority {
                     answered = false;
                 }
             }
-            until_report = until_report.saturating_sub(interval);
-            if until_report.is_zero() && answered {
-                until_report = REPORT_EVERY;
+            if woken {
+                tokio::time::sleep(BREATH.saturating_sub(started.elapsed())).await;
+            }
+        }
+    }
+
+    /// Does what one replica or all have to do at times: writes the heartbeat, says that this one lives, stores what could
+    /// not be stored, writes back what the store has lost, deletes what is long over. Runs until it is dropped.
+    pub async fn tend(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TEND_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reported = Stopwatch::start();
+        loop {
+            tokio::select! {
+                () = self.tend_now.notified() => {}
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.write_back().await {
+                tracing::warn!(%error, "revocations are not written back yet: trying again");
+                continue;
+            }
+            self.store_missing_ends().await;
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Stopwatch::start();
                 if let Err(error) = self.tend_keys().await {
                     tracing::warn!(%error, "the signing keys could not be looked after");
                 }
             }
-            until_purge = until_purge.saturating_sub(interval);
-            if until_purge.is_zero() && answered {
-                until_purge = PURGE_EVERY;
-                self.purge().await;
+            if !self.beat_is_due() {
+                continue;
+            }
+            match self.store.beat(BEAT_EVERY).await {
+                Ok(Some(beat)) if beat % PURGE_AT_BEAT == 0 => self.purge().await,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "no heartbeat was written"),
             }
         }
     }
@@ -88,29 +137,80 @@ impl Authority {
         }
     }
 
-    fn take(&self, page: &RevocationPage) -> Cursor {
+    /// Reads a page, and holds what it says.
+    pub(super) async fn read(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
+        let started = Stopwatch::start();
+        let page = self.store.revocations(after).await?;
         for revocation in &page.revocations {
             self.apply(revocation);
         }
         self.revocations.raise_realm_epoch(page.realm_epoch);
-        self.last_contact.store(self.clock.now().as_millis(), Ordering::Relaxed);
-        page.cursor.clone()
+        self.touch(page.now, started.elapsed());
+        self.look_at(&page).await?;
+        Ok(page)
+    }
+
+    fn touch(&self, store_now: Timestamp, took: Duration) {
+        let wall = self.clock.now();
+        let ahead = wall.as_millis().saturating_sub(store_now.as_millis());
+        // The store read its clock at some moment of the call.
+        let offset = if ahead > 0 { (ahead - millis(took)).max(0) } else { ahead };
+        let contact = Contact { wall, stopwatch: Stopwatch::start(), offset };
+        *self.contact.write().unwrap_or_else(PoisonError::into_inner) = Some(contact);
+    }
+
+    /// How long ago the store last told its revocations, by the clock that says more; `None` before the first load.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        let contact = self.contact.read().unwrap_or_else(PoisonError::into_inner);
+        // The steady clock may stand still while the machine sleeps, and the other may be set back.
+        contact.as_ref().map(|contact| contact.stopwatch.elapsed().max(self.clock.now().since(contact.wall)))
+    }
+
+    /// By how many milliseconds our clock is ahead of the store's, as far as that is certain; 0 before the first load.
+    #[must_use]
+    pub fn clock_offset_millis(&self) -> i64 {
+        self.contact.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |contact| contact.offset)
+    }
+
+    /// Whether wake-ups come; otherwise the store is polled.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
     }
 
     /// Tries to store every end that could not be stored yet, and says which are left.
     pub async fn store_missing_ends(&self) -> Vec<SessionId> {
         let mut missing = self.unstored_ends();
         while let Some(id) = missing.last() {
-            if let Err(error) = self.store.end_session(*id).await {
+            if let Err(error) = self.store_missing_end(*id).await {
                 // Said once for the first, not at every turn for each.
                 tracing::debug!(%error, session = %id, "the end of a session is still not stored");
                 break;
             }
-            self.audit.record(&Event::new("session_end", "stored_at_last").session(*id));
-            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             missing.pop();
         }
         missing
+    }
+
+    async fn store_missing_end(&self, id: SessionId) -> Result<(), StoreError> {
+        self.store.end_session(id).await?;
+        if self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) {
+            self.audit.record(&Event::new("session_end", "stored_at_last").session(id));
+        }
+        Ok(())
+    }
+
+    /// Whether this replica has ended the session, in memory at least. What is not stored yet is stored first: nobody is told
+    /// of an end that could still be lost.
+    pub(super) async fn has_ended_session(&self, id: SessionId) -> Result<bool, StoreError> {
+        if !self.revocations.holds(id) {
+            return Ok(false);
+        }
+        if self.unstored_ends().contains(&id) {
+            self.store_missing_end(id).await?;
+        }
+        Ok(true)
     }
 
     fn unstored_ends(&self) -> Vec<SessionId> {

@@ -84,6 +84,11 @@ impl HeldKeys {
         Arc::clone(&self.keyring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Less than a second, another for each replica, so that not all try the same thing at once.
+    pub(super) fn stagger(&self) -> Duration {
+        Duration::from_millis(u64::from(self.replica.id.0[0]) * 3)
+    }
+
     pub(super) fn ratchet(&self) -> Arc<Ratchet> {
         Arc::clone(&self.ratchet.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -147,7 +152,7 @@ impl Authority {
     /// # Errors
     /// [`KeysError`]; what is left to do comes again.
     pub async fn tend_keys(&self) -> Result<(), KeysError> {
-        self.store.report(&self.keys.replica).await?;
+        self.store.report(&self.replica(self.heard())).await?;
         let live = self.store.replicas(LIVE).await?;
         let ratchet = ratchet(&self.realm, &self.keys.secrets, &live);
         if ratchet.signs_with() != self.keys.ratchet().signs_with() {
@@ -161,6 +166,11 @@ impl Authority {
             record(&self.audit, &change);
         }
         Ok(())
+    }
+
+    /// This replica, as it reports itself.
+    pub(super) fn replica(&self, heard: u64) -> Replica {
+        Replica { heard, ..self.keys.replica.clone() }
     }
 
     /// Says that this replica goes, so that nobody waits for it. If the store does not hear it, its silence says the same.

@@ -122,6 +122,12 @@ impl Authority {
         let Created::Stored { session, ended } = self.store.create_session(&new_session).await? else {
             return Err(LoginError::Refused);
         };
+        if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
+            // A counter that went back is raised again in a moment.
+            self.end_everywhere(session.id).await?;
+            let why = "it counts less far than it did, and is about to be told";
+            return Err(LoginError::Unavailable(StoreError::Unavailable(why.into())));
+        }
         for id in ended {
             self.end_in_memory(id);
             self.audit.record(&Event::new("session_end", "too_many").session(id).from(&request.from));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::clock::Stopwatch;
 use crate::domain::refresh_token::{IdempotencyKey, NotAToken, RefreshToken};
-use crate::domain::rotation::{Attempt, SessionState, Suspicion, Verdict, judge};
+use crate::domain::rotation::{AfterRollback, Attempt, SessionState, Suspicion, Verdict, judge};
 use crate::domain::session::{Origin, Salt, Session};
 use crate::domain::time::Timestamp;
 use crate::store::{Advanced, StoreError, Swap};
@@ -121,16 +121,20 @@ impl Authority {
             // Before the swap, or the client would be left without a token. An old token is judged first.
             return Err(RefreshError::Scope);
         }
+        if self.has_ended_session(token.session()).await? {
+            return Err(RefreshError::InvalidGrant("ended"));
+        }
         let salt = Salt(self.entropy.bytes());
         let Some(successor) = ratchet.successor(&token, salt) else {
             return Err(RefreshError::InvalidGrant("last_generation"));
         };
         let key = request.key.as_ref().and_then(|key| ratchet.idempotency_mac(&token, key));
-        let swap = Swap {
+        let mut swap = Swap {
             session: token.session(),
             client: self.client_id.clone(),
             generation: token.generation(),
-            presented: token.hash(),
+            row_hash: token.hash(),
+            behind: 0,
             successor: successor.hash(),
             salt,
             key,
@@ -140,10 +144,14 @@ impl Authority {
         };
         let mut failure = StoreError::Unavailable("the session kept changing".into());
         let started = Stopwatch::start();
+        let mut looked = false;
         for _ in 0..SWAPS {
             match self.store.swap(&swap).await {
                 Ok(Some(Advanced { session, now })) => {
-                    return self.give(session, now, &successor, request);
+                    if swap.behind > 0 {
+                        self.adopted(&session, swap.behind, request);
+                    }
+                    return self.give_unless_ended(session, now, &successor, request).await;
                 }
                 Ok(None) => {}
                 // What was not answered may still have been stored: the row will tell.
@@ -161,8 +169,24 @@ impl Authority {
             };
             match judge(&attempt, row.as_ref(), &ratchet, &self.policy) {
                 // A store that took all its time to fail is not asked again and again.
-                Verdict::Live if started.elapsed() >= self.store_timeout => break,
-                Verdict::Live => {}
+                Verdict::Live | Verdict::Adopt if started.elapsed() >= self.store_timeout => break,
+                Verdict::Live => (swap.row_hash, swap.behind) = (token.hash(), 0),
+                Verdict::Adopt => {
+                    let Some(SessionState { session, rollback: Some(rollback), .. }) = row else {
+                        return Err(RefreshError::Internal);
+                    };
+                    if !self.everybody_wrote_back(rollback).await? {
+                        let why = "it has lost some of its history, and replicas are still writing back what they know";
+                        return Err(RefreshError::Unavailable(StoreError::Unavailable(why.into())));
+                    }
+                    swap.row_hash = session.hash;
+                    swap.behind = token.generation() - session.generation;
+                }
+                // Nobody may have noticed yet.
+                Verdict::Ahead if !looked && self.policy.after_rollback == AfterRollback::Adopt => {
+                    looked = true;
+                    self.read(None).await?;
+                }
                 Verdict::Mine => return self.give_again(row, &successor, request),
                 Verdict::Repeat(live) => {
                     self.metrics.repeats.inc();
@@ -189,6 +213,27 @@ impl Authority {
             }
         }
         Err(RefreshError::Unavailable(failure))
+    }
+
+    /// The store may have lost what this replica still knows.
+    async fn give_unless_ended(
+        &self,
+        session: Session,
+        now: Timestamp,
+        refresh_token: &RefreshToken,
+        request: &RefreshRequest,
+    ) -> Result<TokenPair, RefreshError> {
+        if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
+            self.end_everywhere(session.id).await?;
+            return Err(RefreshError::InvalidGrant("ended"));
+        }
+        self.give(session, now, refresh_token, request)
+    }
+
+    fn adopted(&self, session: &Session, turns: u32, request: &RefreshRequest) {
+        tracing::warn!(session = %session.id, turns, "a session goes on from a token that the store had lost");
+        let event = Event::new("rollback", "adopted").of(&session.subject).session(session.id);
+        self.audit.record(&event.count(turns.into()).from(&request.from));
     }
 
     fn give_again(

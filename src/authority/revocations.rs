@@ -18,7 +18,7 @@ use crate::domain::identity::Identity;
 use crate::domain::keys::KeyId;
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::domain::secret::sha256;
-use crate::domain::session::{SessionId, Subject};
+use crate::domain::session::{Epochs, SessionId, Subject};
 use crate::domain::time::Timestamp;
 
 /// The set of one realm.
@@ -38,11 +38,13 @@ enum Key {
     Subject([u8; 16]),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     /// Void below this subject epoch; unused for a session.
     below: u64,
     until: Timestamp,
+    /// Of a subject: its name cannot be told from the key.
+    subject: Option<Subject>,
 }
 
 impl Revocations {
@@ -55,9 +57,9 @@ impl Revocations {
 
     /// Adds a revocation; keeps the stricter of two.
     pub fn merge(&self, revocation: &Revocation) {
-        let (key, below) = match &revocation.revoked {
-            Revoked::Session(id) => (Key::Session(*id), 0),
-            Revoked::SubjectBelow(subject, below) => (subject_key(subject), *below),
+        let (key, below, subject) = match &revocation.revoked {
+            Revoked::Session(id) => (Key::Session(*id), 0, None),
+            Revoked::SubjectBelow(subject, below) => (subject_key(subject), *below, Some(subject.clone())),
             Revoked::RealmBelow(below) => return self.raise_realm_epoch(*below),
         };
         let until = revocation.until;
@@ -66,8 +68,8 @@ impl Revocations {
         }
         self.entries.entry(key).and_compute_with(|held| match held.map(moka::Entry::into_value) {
             Some(held) if held.below >= below && held.until >= until => Op::Nop,
-            Some(held) => Op::Put(Entry { below: held.below.max(below), until: held.until.max(until) }),
-            None => Op::Put(Entry { below, until }),
+            Some(held) => Op::Put(Entry { below: held.below.max(below), until: held.until.max(until), subject }),
+            None => Op::Put(Entry { below, until, subject }),
         });
     }
 
@@ -84,13 +86,52 @@ impl Revocations {
     /// Whether something has ended this token before its time.
     #[must_use]
     pub fn void(&self, identity: &Identity) -> bool {
-        identity.epochs.realm < self.realm_epoch.load(Ordering::Acquire)
-            || self.banned.read().unwrap_or_else(PoisonError::into_inner).contains(&identity.key)
-            || self.entries.contains_key(&Key::Session(identity.session))
-            || self
-                .entries
-                .get(&subject_key(&identity.subject))
-                .is_some_and(|held| identity.epochs.subject < held.below)
+        self.banned.read().unwrap_or_else(PoisonError::into_inner).contains(&identity.key)
+            || self.has_ended(identity.session, &identity.subject, identity.epochs)
+    }
+
+    /// Whether this session, of this subject and these counters, has been ended.
+    #[must_use]
+    pub fn has_ended(&self, session: SessionId, subject: &Subject, epochs: Epochs) -> bool {
+        epochs.realm < self.realm_epoch()
+            || self.entries.contains_key(&Key::Session(session))
+            || self.entries.get(&subject_key(subject)).is_some_and(|held| epochs.subject < held.below)
+    }
+
+    /// Whether the session has been ended by itself, and not with others.
+    #[must_use]
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.entries.contains_key(&Key::Session(session))
+    }
+
+    /// The realm's counter, as far as it is known here.
+    #[must_use]
+    pub fn realm_epoch(&self) -> u64 {
+        self.realm_epoch.load(Ordering::Acquire)
+    }
+
+    /// All of sessions and subjects, each kind in an order of its own: whoever writes them does so in the same order.
+    #[must_use]
+    pub fn held(&self) -> Vec<Revocation> {
+        let (mut sessions, mut subjects) = (Vec::new(), Vec::new());
+        for (key, Entry { below, until, subject }) in &self.entries {
+            match (*key, subject) {
+                (Key::Session(id), _) => sessions.push((id, until)),
+                (Key::Subject(_), Some(subject)) => subjects.push((subject, below, until)),
+                (Key::Subject(_), None) => {}
+            }
+        }
+        sessions.sort_unstable();
+        subjects.sort_unstable();
+        let sessions = sessions.into_iter().map(|(id, until)| Revocation { revoked: Revoked::Session(id), until });
+        let of = |(subject, below, until)| Revocation { revoked: Revoked::SubjectBelow(subject, below), until };
+        sessions.chain(subjects.into_iter().map(of)).collect()
+    }
+
+    /// The names of the keys that are banned.
+    #[must_use]
+    pub fn banned(&self) -> Vec<KeyId> {
+        self.banned.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     #[must_use]
@@ -129,10 +170,8 @@ impl Expiry<Key, Entry> for UntilEnd {
 mod tests {
     use std::sync::Arc;
 
-    use crate::clock::{Clock, SystemClock};
-    use crate::domain::session::Epochs;
-
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     fn identity(subject: &str, epochs: Epochs) -> Identity {
         Identity {

@@ -20,6 +20,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let limits = server::limits(document);
     let rates = server::rates(document);
     let store = store::store(document);
+    let feed = store::feed(document);
     let poll_interval = store::poll_interval(document, store.as_ref());
     let key = token::key(document);
     let access_token = token::access_token(document);
@@ -48,6 +49,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         access_token: access_token?,
         session: session?,
         rotation: rotation?,
+        feed: feed?,
         poll_interval: poll_interval?,
         verified_cache: verified_cache?,
         login: login?,

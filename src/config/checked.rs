@@ -30,7 +30,8 @@ pub struct Config {
     pub access_token: AccessToken,
     pub session: Session,
     pub rotation: RotationPolicy,
-    /// How often the store is asked for new revocations.
+    pub feed: Feed,
+    /// How often the store is asked for new revocations, whether or not something wakes us.
     pub poll_interval: Duration,
     /// Bound of the verified-token cache, in bytes.
     pub verified_cache: u64,
@@ -126,6 +127,15 @@ pub enum StoreLocation {
         url: String,
         ca_file: Option<PathBuf>,
     },
+}
+
+/// How new revocations are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// The store wakes us, if it can.
+    Listen,
+    /// Only by asking.
+    Poll,
 }
 
 /// Who brings the schema up to date.

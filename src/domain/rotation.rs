@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::history::Rollback;
 use super::refresh_token::{Ratchet, RefreshToken};
 use super::session::{Epochs, IdempotencyMac, Origin, Session, TokenHash};
 use super::time::Timestamp;
@@ -21,6 +22,7 @@ pub struct RotationPolicy {
     pub late_elsewhere: LateElsewhere,
     /// How long the same token with the same `Idempotency-Key` gets the same answer.
     pub idempotency_window: Duration,
+    pub after_rollback: AfterRollback,
 }
 
 impl RotationPolicy {
@@ -40,6 +42,7 @@ impl Default for RotationPolicy {
             late_window: Duration::from_mins(1),
             late_elsewhere: LateElsewhere::End,
             idempotency_window: Duration::from_mins(10),
+            after_rollback: AfterRollback::Refuse,
         }
     }
 }
@@ -57,6 +60,18 @@ pub enum LateElsewhere {
     End,
     Keep,
 }
+
+/// What a token is worth that the store has forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRollback {
+    /// Nothing: the person logs in again.
+    Refuse,
+    /// The session, if all it lacks is the last turns.
+    Adopt,
+}
+
+/// How many turns a session may have lost to be taken up again. More than these do not fit between two heartbeats.
+const MOST_LOST: u32 = 2;
 
 /// One refresh request, as far as the judgement needs it.
 #[derive(Clone, Debug)]
@@ -80,6 +95,8 @@ pub struct SessionState {
     pub current: Epochs,
     /// The store's clock when the row was read.
     pub now: Timestamp,
+    /// The latest that was noticed in this store.
+    pub rollback: Option<Rollback>,
 }
 
 /// What a presented token means.
@@ -99,6 +116,8 @@ pub enum Verdict {
     Reuse(Suspicion),
     /// The token knows more than the row: the store has lost history.
     Ahead,
+    /// So it is, and the operator wants the session to go on from this token: swap the row as it was read.
+    Adopt,
 }
 
 /// How sure a reuse is to be a theft.
@@ -113,7 +132,7 @@ pub enum Suspicion {
 /// Judges a token that `ratchet` has opened against the row of its session.
 #[must_use]
 pub fn judge(attempt: &Attempt<'_>, row: Option<&SessionState>, ratchet: &Ratchet, policy: &RotationPolicy) -> Verdict {
-    let Some(SessionState { session, current, now }) = row else {
+    let Some(SessionState { session, current, now, rollback }) = row else {
         return Verdict::Ended;
     };
     // As of now, not of the arrival: the store swaps nothing after the end, however long the request has waited.
@@ -123,7 +142,16 @@ pub fn judge(attempt: &Attempt<'_>, row: Option<&SessionState>, ratchet: &Ratche
     let presented = attempt.token.generation();
     if presented >= session.generation {
         let live = presented == session.generation && attempt.token.hash() == session.hash;
-        return if live { Verdict::Live } else { Verdict::Ahead };
+        let lost = presented - session.generation;
+        // Of two tokens of one generation one was made after the loss: nobody can tell which of the holders is honest.
+        let adopted = policy.after_rollback == AfterRollback::Adopt
+            && (1..=MOST_LOST).contains(&lost)
+            && rollback.is_some_and(|rollback| rollback.may_have_lost_turns_of(session));
+        return match (live, adopted) {
+            (true, _) => Verdict::Live,
+            (false, true) => Verdict::Adopt,
+            (false, false) => Verdict::Ahead,
+        };
     }
     if attempt.successor == Some(session.hash) {
         return Verdict::Mine;
@@ -177,6 +205,7 @@ mod tests {
     }
 
     /// A session whose tokens of generation 0, 1, 2, … were exchanged at the given seconds, all with `key`.
+    #[derive(Clone)]
     struct History {
         tokens: Vec<RefreshToken>,
         state: SessionState,
@@ -213,7 +242,7 @@ mod tests {
             tokens.push(child);
         }
         let current = session.epochs;
-        History { tokens, state: SessionState { session, current, now: at(0) } }
+        History { tokens, state: SessionState { session, current, now: at(0), rollback: None } }
     }
 
     struct Request {
@@ -364,6 +393,36 @@ mod tests {
         assert_eq!(short.judge(2, 30, |_| ()), Verdict::Ahead);
         short.state.session.hash = TokenHash([0; 32]);
         assert_eq!(short.judge(1, 30, |_| ()), Verdict::Ahead);
+    }
+
+    #[test]
+    fn a_token_ahead_is_adopted_only_if_its_session_lost_turns_and_the_operator_wants_it() {
+        let rollback = Rollback { id: 1, since: at(15), noticed: at(25), asked: 1 };
+        let long = history(&[10, 16, 17, 18], None);
+        let mut short = history(&[10], None);
+        short.tokens = long.tokens.clone();
+        short.state.rollback = Some(rollback);
+        let adopt = |history: &History, generation| {
+            history.judge(generation, 30, |request| request.policy.after_rollback = AfterRollback::Adopt)
+        };
+        assert_eq!(adopt(&short, 2), Verdict::Adopt);
+        assert_eq!(adopt(&short, 3), Verdict::Adopt);
+        assert_eq!(adopt(&short, 4), Verdict::Ahead, "too many turns");
+        assert_eq!(adopt(&short, 1), Verdict::Live);
+        assert_eq!(short.judge(2, 30, |_| ()), Verdict::Ahead, "not asked for");
+
+        let mut other_branch = short.clone();
+        other_branch.state.session.hash = TokenHash([0; 32]);
+        assert_eq!(adopt(&other_branch, 1), Verdict::Ahead);
+        let changed = |change: fn(&mut SessionState)| {
+            let mut changed = short.clone();
+            change(&mut changed.state);
+            adopt(&changed, 2)
+        };
+        assert_eq!(changed(|state| state.rollback = None), Verdict::Ahead);
+        assert_eq!(changed(|state| state.session.rotated = at(26)), Verdict::Ahead, "it went on without the token");
+        assert_eq!(changed(|state| state.session.idle_end = at(30)), Verdict::Ended);
+        assert_eq!(changed(|state| state.current.subject += 1), Verdict::Ended);
     }
 
     #[test]

@@ -18,10 +18,11 @@ use super::rows::{
 };
 use super::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
+use crate::domain::history::Mark;
 use crate::domain::rate::{Bucket, Rate};
-use crate::domain::revocation::ALLOWANCE;
+use crate::domain::revocation::{ALLOWANCE, Revocation};
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::{Fingerprint, sha256};
 use crate::domain::session::{Epochs, Session, SessionId, Subject, mac_column};
@@ -30,7 +31,9 @@ use crate::domain::user::{PasswordHash, User, UserName};
 
 mod connection;
 mod cursor;
+mod history;
 mod keys;
+mod listen;
 mod schema;
 mod statements;
 
@@ -81,6 +84,8 @@ impl PostgresStore {
             cursor: Cursor(position.to_string()),
             realm_epoch: first.counter("realm_epoch")?,
             keys_version: first.counter("keys_version")?,
+            asked: first.counter("asked")?,
+            mark: rows::mark(first, first.text("server")?, first.text("known")?)?,
             now: first.time("now")?,
         };
         Ok((position, page))
@@ -199,7 +204,7 @@ impl Store for PostgresStore {
                     .bind(&swap.session.as_bytes()[..])
                     .bind(&swap.client)
                     .bind(i64::from(swap.generation))
-                    .bind(&swap.presented.0[..])
+                    .bind(&swap.row_hash.0[..])
                     .bind(&swap.successor.0[..])
                     .bind(&swap.salt.0[..])
                     .bind(span(swap.idle_ttl))
@@ -208,6 +213,7 @@ impl Store for PostgresStore {
                     .bind(&generation_bytes[..])
                     .bind(&mac[..])
                     .bind(span(swap.longest_window))
+                    .bind(i64::from(swap.behind))
             })
             .await?;
         rows.first().map(advanced).transpose()
@@ -226,6 +232,7 @@ impl Store for PostgresStore {
                     subject: row.counter("current_subject_epoch")?,
                 },
                 now: row.time("now")?,
+                rollback: rows::rollback(row)?,
             })
         };
         rows.first().map(state).transpose()
@@ -276,6 +283,30 @@ impl Store for PostgresStore {
             }
         }
         Ok(self.page(None).await?.1)
+    }
+
+    async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {
+        listen::listen(self.connections.listen_options(), &self.realm, self.connections.timeout()).await.map(Some)
+    }
+
+    async fn wake(&self) -> Result<(), StoreError> {
+        self.connections.rows(|| sqlx::query(statements::WAKE).bind(&self.realm)).await.map(drop)
+    }
+
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.write_beat(every).await
+    }
+
+    async fn ask(&self) -> Result<u64, StoreError> {
+        self.write_question().await
+    }
+
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+        self.write_rollback(id, mark, seen).await
+    }
+
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
+        self.write_back(revocations).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

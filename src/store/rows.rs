@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Account, Replica, ReplicaId, SealedKey, SigningKeys, StoreError, StoredKey, Taking};
+use crate::domain::history::{Mark, Rollback};
 use crate::domain::keys::Algorithm;
 use crate::domain::rate::Rate;
 use crate::domain::revocation::{Revocation, Revoked};
@@ -175,7 +176,19 @@ pub(super) fn replica(row: &impl Columns) -> Result<Replica, StoreError> {
         id: ReplicaId(row.array("id")?),
         name: row.text("name")?,
         secrets: fingerprints.iter().copied().map(Fingerprint::from_bytes).collect(),
+        heard: row.counter("heard")?,
     })
+}
+
+pub(super) fn mark(row: &impl Columns, server: String, known: String) -> Result<Mark, StoreError> {
+    Ok(Mark { server, known, beat: row.counter("beat")?, beaten: row.time("beaten")?, rollback: rollback(row)? })
+}
+
+pub(super) fn rollback(row: &impl Columns) -> Result<Option<Rollback>, StoreError> {
+    let Some(id) = row.optional_integer("rollback_id")? else { return Ok(None) };
+    let id = u64::try_from(id).map_err(|_| damaged("rollback_id"))?;
+    let (since, noticed) = (row.time("rollback_since")?, row.time("rollback_noticed")?);
+    Ok(Some(Rollback { id, since, noticed, asked: row.counter("rollback_asked")? }))
 }
 
 pub(super) fn fingerprints_column(secrets: &[Fingerprint]) -> Vec<u8> {

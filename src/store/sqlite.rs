@@ -23,8 +23,9 @@ use super::{
     RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
 use crate::clock::SharedClock;
+use crate::domain::history::Mark;
 use crate::domain::rate::{Bucket, Rate};
-use crate::domain::revocation::{ALLOWANCE, Revoked};
+use crate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
 use crate::domain::rotation::SessionState;
 use crate::domain::secret::Fingerprint;
 use crate::domain::session::{Epochs, RecentRotation, Session, SessionId, Subject};
@@ -33,6 +34,7 @@ use crate::domain::user::{PasswordHash, User, UserName};
 
 mod buckets;
 mod connection;
+mod history;
 mod keys;
 mod schema;
 mod statements;
@@ -125,6 +127,8 @@ impl SqliteStore {
                     cursor: Cursor(newest.to_string()),
                     realm_epoch: first.counter("realm_epoch")?,
                     keys_version: first.counter("keys_version")?,
+                    asked: first.counter("asked")?,
+                    mark: rows::mark(first, history::SERVER.into(), history::SERVER.into())?,
                     now,
                 };
                 Ok((newest, page))
@@ -145,6 +149,11 @@ impl Store for SqliteStore {
                     .fetch_all(&mut *transaction)
                     .await?;
                 let epoch = only(&rows)?.counter("epoch")?;
+                sqlx::query(statements::BEGIN_HISTORY)
+                    .bind(&self.realm)
+                    .bind(self.clock.now().as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
                 let secrets = self.secrets(&mut transaction).await?;
                 transaction.commit().await?;
                 Ok(Realm { epoch, secrets, now: self.clock.now() })
@@ -284,7 +293,7 @@ impl Store for SqliteStore {
                     .bind(&swap.session.as_bytes()[..])
                     .bind(&swap.client)
                     .bind(i64::from(swap.generation))
-                    .bind(&swap.presented.0[..])
+                    .bind(&swap.row_hash.0[..])
                     .bind(&swap.successor.0[..])
                     .bind(&swap.salt.0[..])
                     .bind(now.as_millis())
@@ -293,6 +302,7 @@ impl Store for SqliteStore {
                     .bind(optional_text_column(swap.from.user_agent.as_deref()))
                     .bind(&entry.encode()[..])
                     .bind(now.as_millis().saturating_sub(span(swap.longest_window)))
+                    .bind(i64::from(swap.behind))
                     .fetch_all(&mut *writer)
                     .await?;
                 let advanced = |row: &SqliteRow| Ok(Advanced { session: rows::session(row)?, now });
@@ -318,6 +328,7 @@ impl Store for SqliteStore {
                             subject: row.counter("current_subject_epoch")?,
                         },
                         now: self.clock.now(),
+                        rollback: rows::rollback(row)?,
                     })
                 };
                 rows.first().map(state).transpose()
@@ -392,6 +403,22 @@ impl Store for SqliteStore {
             }
         }
         Ok(self.page(None).await?.1)
+    }
+
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.write_beat(every).await
+    }
+
+    async fn ask(&self) -> Result<u64, StoreError> {
+        self.write_question().await
+    }
+
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+        self.write_rollback(id, mark, seen).await
+    }
+
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
+        self.write_back(revocations).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

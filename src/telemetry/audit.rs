@@ -52,6 +52,8 @@ pub struct Event<'e> {
     address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +68,17 @@ struct Line<'e> {
 impl<'e> Event<'e> {
     #[must_use]
     pub const fn new(name: &'static str, outcome: &'e str) -> Self {
-        Self { name, outcome, subject: None, session: None, key: None, user: None, address: None, user_agent: None }
+        Self {
+            name,
+            outcome,
+            subject: None,
+            session: None,
+            key: None,
+            user: None,
+            address: None,
+            user_agent: None,
+            count: None,
+        }
     }
 
     #[must_use]
@@ -89,6 +101,12 @@ impl<'e> Event<'e> {
     #[must_use]
     pub fn user(self, name: &'e UserName) -> Self {
         Self { user: Some(name.as_str()), ..self }
+    }
+
+    /// Of how many.
+    #[must_use]
+    pub fn count(self, count: u64) -> Self {
+        Self { count: Some(count), ..self }
     }
 
     #[must_use]

@@ -27,6 +27,16 @@ pub struct Metrics {
     pub limited: Outcomes,
     pub audit_lost: Counter,
     pub feed_failures: Counter,
+    /// From a heartbeat's writing to its reading here, by the store's clock.
+    pub feed_lag_seconds: Histogram,
+    pub feed_wakeups: Counter,
+    /// Listening connections that were lost, or found to be deaf.
+    pub feed_rebuilds: Counter,
+    /// Whether wake-ups come; otherwise the store is polled.
+    pub feed_listening: Gauge,
+    /// Losses of history that this replica was the first to notice.
+    pub rollbacks: Counter,
+    pub revocations_restored: Counter,
     pub connections: Gauge,
     pub connections_refused: Counter,
     /// Set when the metrics are read.
@@ -78,6 +88,13 @@ impl Default for Metrics {
             Unit::Seconds,
             request_seconds.clone(),
         );
+        let feed_lag_seconds = Histogram::new([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]);
+        registry.register_with_unit(
+            "feed_lag",
+            "Time from a heartbeat's writing to its reading here, by the store's clock",
+            Unit::Seconds,
+            feed_lag_seconds.clone(),
+        );
         Self {
             requests,
             request_seconds,
@@ -89,6 +106,16 @@ impl Default for Metrics {
             limited: outcomes(&mut registry, "limited", "Attempts that came too fast, by limit"),
             audit_lost: counter(&mut registry, "audit_lost", "Audit lines that could not be written"),
             feed_failures: counter(&mut registry, "feed_failures", "Reads of the revocations that failed"),
+            feed_lag_seconds,
+            feed_wakeups: counter(&mut registry, "feed_wakeups", "Wake-ups that told of revocations or heartbeats"),
+            feed_rebuilds: counter(&mut registry, "feed_rebuilds", "Listening connections that were lost or deaf"),
+            feed_listening: gauge(&mut registry, "feed_listening", "1 if wake-ups come, 0 if the store is polled"),
+            rollbacks: counter(&mut registry, "store_rollbacks", "Losses of the store's history noticed here first"),
+            revocations_restored: counter(
+                &mut registry,
+                "revocations_restored",
+                "Revocations that the store had lost and this replica wrote back",
+            ),
             connections: gauge(&mut registry, "connections", "Open client connections"),
             connections_refused: counter(&mut registry, "connections_refused", "Client connections over the limit"),
             revocations: gauge(&mut registry, "revocations", "Live revocations held in memory"),

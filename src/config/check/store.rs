@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::checked::{Migrate, Store, StoreLocation};
+use crate::config::checked::{Feed, Migrate, Store, StoreLocation};
 use crate::config::document::{Document, Entry, Section, Setting};
 use crate::config::value::file_fault;
 
@@ -32,6 +32,15 @@ pub(super) fn store(document: &Document<'_>) -> Option<Store> {
         timeout: timeout?,
         migrate: if shared && !section.has("migrate") { Migrate::Check } else { migrate? },
         location,
+    })
+}
+
+/// How new revocations are heard of.
+pub(super) fn feed(document: &Document<'_>) -> Option<Feed> {
+    document.section("revocation").choice("feed", |word| match word {
+        "listen" => Some(Feed::Listen),
+        "poll" => Some(Feed::Poll),
+        _ => None,
     })
 }
 

@@ -1,11 +1,11 @@
-//! `[key]`, `[access_token]`, `[session]` and `[refresh]`.
+//! `[key]`, `[access_token]`, `[session]` and `[refresh]`, and what of `[store]` the judgement of a token needs.
 
 use std::time::Duration;
 
 use crate::config::checked::{AccessToken, Key, Session};
 use crate::config::document::{Document, Setting};
 use crate::domain::keys::Algorithm;
-use crate::domain::rotation::{LateElsewhere, OnRetry, RotationPolicy};
+use crate::domain::rotation::{AfterRollback, LateElsewhere, OnRetry, RotationPolicy};
 
 pub(super) fn key(document: &Document<'_>) -> Option<Key> {
     let section = document.section("key");
@@ -139,6 +139,11 @@ pub(super) fn rotation(document: &Document<'_>) -> Option<RotationPolicy> {
         _ => None,
     });
     let idempotency_window = section.duration("idempotency_window");
+    let after_rollback = document.section("store").choice("after_rollback", |word| match word {
+        "refuse" => Some(AfterRollback::Refuse),
+        "adopt" => Some(AfterRollback::Adopt),
+        _ => None,
+    });
     let repeats = on_retry == Some(OnRetry::Repeat);
     if let (Some(plain), Some(keyed)) = (retry_window, idempotency_window)
         && repeats
@@ -161,5 +166,6 @@ pub(super) fn rotation(document: &Document<'_>) -> Option<RotationPolicy> {
         late_window: late_window?,
         late_elsewhere: late_elsewhere?,
         idempotency_window: idempotency_window?,
+        after_rollback: after_rollback?,
     })
 }

@@ -48,6 +48,15 @@ pub(super) const STORE: Section = Section {
              `sidegate migrate` has. For Postgres the default is `check`.",
         ),
         key(
+            "after_rollback",
+            Kind::Word(&["refuse", "adopt"]),
+            r#""refuse""#,
+            "What a refresh token gets that is newer than the store, when that has lost its last seconds: a standby was \
+             promoted, a backup restored. `refuse`: the person logs in again. `adopt`: the session goes on from the token, if \
+             it lacks two turns at most; a logout that was lost as well, and that no running instance remembers, is then \
+             undone.",
+        ),
+        key(
             "danger_unverified_tls",
             Kind::Flag,
             "false",
@@ -204,13 +213,22 @@ pub(super) const REVOCATION: Section = Section {
     path: "revocation",
     shape: Shape::Table,
     doc: "How the end of a session reaches every replica.",
-    keys: &[key(
-        "poll_interval",
-        Kind::Duration { from: "10ms", to: "10s" },
-        r#""1s""#,
-        "How often the store is asked for new revocations: the longest time a revoked token still passes on another \
-         replica. For SQLite the default is `\"200ms\"`.",
-    )],
+    keys: &[
+        key(
+            "feed",
+            Kind::Word(&["listen", "poll"]),
+            r#""listen""#,
+            "`listen`: Postgres wakes every replica at each revocation, on a connection of its own; where wake-ups do not \
+             come, behind some poolers, sidegate says so and polls. `poll`: only by asking. SQLite is always polled.",
+        ),
+        key(
+            "poll_interval",
+            Kind::Duration { from: "10ms", to: "10s" },
+            r#""1s""#,
+            "How often the store is asked for new revocations, also when something wakes us: the longest time a revoked \
+             token still passes on another replica. For SQLite the default is `\"200ms\"`.",
+        ),
+    ],
 };
 
 pub(super) const VERIFICATION: Section = Section {

@@ -110,6 +110,15 @@ impl Connections {
         Self { pool, timeout, begin }
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How a connection outside the pool is made that listens.
+    pub(super) fn listen_options(&self) -> PgConnectOptions {
+        PgConnectOptions::clone(&self.pool.connect_options())
+    }
+
     /// Runs one statement, a transaction of its own, and returns its rows.
     pub(super) async fn rows<'q>(&self, statement: impl Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
         self.in_time(self.attempts(None, statement)).await

@@ -42,8 +42,14 @@ impl PostgresStore {
 
     pub(super) async fn see(&self, replica: &Replica) -> Result<(), StoreError> {
         let (name, secrets) = (text_column(&replica.name), fingerprints_column(&replica.secrets));
-        let statement =
-            || sqlx::query(statements::REPORT).bind(&self.realm).bind(&replica.id.0[..]).bind(&name).bind(&secrets);
+        let statement = || {
+            sqlx::query(statements::REPORT)
+                .bind(&self.realm)
+                .bind(&replica.id.0[..])
+                .bind(&name)
+                .bind(&secrets)
+                .bind(counter_column(replica.heard))
+        };
         self.connections.rows(statement).await.map(drop)
     }
 

@@ -61,6 +61,9 @@ pub(super) const JOIN: &str = "
         INSERT INTO sidegate.realm AS r (realm, epoch, access_ttl) VALUES ($1, 0, $2)
         ON CONFLICT (realm) DO UPDATE SET access_ttl = GREATEST(r.access_ttl, EXCLUDED.access_ttl)
         RETURNING epoch
+    ), followed AS (
+        INSERT INTO sidegate.history (realm, server, beat, beaten, asked)
+        VALUES ($1, sidegate.server(), 0, sidegate.now_ms(), 0) ON CONFLICT DO NOTHING
     )
     SELECT epoch, sidegate.now_ms() AS now,
         ARRAY(SELECT fingerprint FROM sidegate.secret WHERE realm = $1 ORDER BY seq) AS secrets
@@ -134,15 +137,17 @@ pub(super) const BAN_KEY: &str = change_keys!(
 pub(super) const REMOVE_KEY: &str =
     change_keys!("DELETE FROM sidegate.signing_key USING turned WHERE realm = $1 AND kid = $3 AND banned IS NULL");
 
-/// `$2` id, `$3` name, `$4` secrets.
+/// `$2` id, `$3` name, `$4` secrets, `$5` the question it has answered.
 pub(super) const REPORT: &str = "
-    INSERT INTO sidegate.replica (realm, id, name, seen, secrets) VALUES ($1, $2, $3, sidegate.now_ms(), $4)
-    ON CONFLICT (realm, id) DO UPDATE SET name = EXCLUDED.name, seen = EXCLUDED.seen, secrets = EXCLUDED.secrets";
+    INSERT INTO sidegate.replica (realm, id, name, seen, secrets, heard)
+    VALUES ($1, $2, $3, sidegate.now_ms(), $4, $5)
+    ON CONFLICT (realm, id) DO UPDATE SET name = EXCLUDED.name, seen = EXCLUDED.seen, secrets = EXCLUDED.secrets,
+        heard = EXCLUDED.heard";
 
 /// `$2` how long somebody counts as there.
 pub(super) const REPLICAS: &str = concat!(
     clock!(),
-    " SELECT id, name, secrets FROM sidegate.replica, clock WHERE realm = $1 AND seen >= now - $2 ORDER BY id"
+    " SELECT id, name, secrets, heard FROM sidegate.replica, clock WHERE realm = $1 AND seen >= now - $2 ORDER BY id"
 );
 
 /// `$2` id.
@@ -204,12 +209,13 @@ pub(super) const CREATE_SESSION: &str = concat!(
     ", ARRAY(SELECT ended.id FROM ended ORDER BY ended.created, ended.id) AS ended FROM added"
 );
 
-/// `$2` id, `$3` client, `$4` presented generation, `$5` presented hash, `$6` successor hash, `$7` salt, `$8` idle
-/// lifetime, `$9` address, `$10` user agent, `$11` presented generation as four bytes, `$12` MAC, `$13` longest window.
+/// `$2` id, `$3` client, `$4` presented generation, `$5` the row's hash, `$6` successor hash, `$7` salt, `$8` idle
+/// lifetime, `$9` address, `$10` user agent, `$11` presented generation as four bytes, `$12` MAC, `$13` longest window,
+/// `$14` how many turns the row is behind.
 pub(super) const SWAP: &str = concat!(
     clock!(),
     " UPDATE sidegate.session s SET
-        generation = s.generation + 1,
+        generation = $4 + 1,
         hash = $6,
         salt = $7,
         rotated = now,
@@ -219,7 +225,7 @@ pub(super) const SWAP: &str = concat!(
         recent = $11::bytea || int8send(now) || $12::bytea
             || CASE WHEN s.rotated < now - $13 THEN ''::bytea ELSE substr(s.recent, 1, 15 * 28) END
     FROM clock
-    WHERE s.id = $2 AND s.realm = $1 AND s.client = $3 AND s.generation = $4 AND s.generation < 4294967295
+    WHERE s.id = $2 AND s.realm = $1 AND s.client = $3 AND s.generation = $4 - $14 AND $4 < 4294967295
         AND s.hash = $5 AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
     realm_epoch!(),
     " AND s.subject_epoch = ",
@@ -236,7 +242,8 @@ pub(super) const SESSION: &str = concat!(
     realm_epoch!(),
     " AS current_realm_epoch, ",
     subject_epoch!("s.subject"),
-    " AS current_subject_epoch, sidegate.now_ms() AS now FROM sidegate.session s WHERE s.id = $2 AND s.realm = $1"
+    " AS current_subject_epoch, sidegate.now_ms() AS now, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked
+    FROM sidegate.session s LEFT JOIN sidegate.history h ON h.realm = s.realm WHERE s.id = $2 AND s.realm = $1"
 );
 
 /// `$2` subject.
@@ -295,14 +302,17 @@ macro_rules! page {
         concat!(
             "WITH page AS MATERIALIZED (
                 SELECT sidegate.now_ms() AS now, pg_current_snapshot() AS snapshot,
-                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start
+                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start,
+                    sidegate.server() AS server
             )
-            SELECT page.now, page.snapshot::text AS snapshot, page.server_start, ",
+            SELECT page.now, page.snapshot::text AS snapshot, page.server_start, page.server,
+                COALESCE(h.server, '') AS known, COALESCE(h.beat, 0) AS beat, COALESCE(h.beaten, 0) AS beaten,
+                COALESCE(h.asked, 0) AS asked, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked, ",
             realm_epoch!(),
             " AS realm_epoch,
                 COALESCE((SELECT r.keys_version FROM sidegate.realm r WHERE r.realm = $1), 0) AS keys_version,
                 v.kind, v.session, v.subject, v.epoch, v.until
-            FROM page LEFT JOIN sidegate.revocation v ON v.realm = $1 AND ",
+            FROM page LEFT JOIN sidegate.history h ON h.realm = $1 LEFT JOIN sidegate.revocation v ON v.realm = $1 AND ",
             $condition,
             " ORDER BY v.seq"
         )
@@ -315,6 +325,83 @@ pub(super) const ALL_REVOCATIONS: &str = page!("v.until > page.now");
 pub(super) const REVOCATIONS_AFTER: &str = page!(
     "v.txid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(v.txid, $2::text::pg_snapshot)"
 );
+
+/// Wakes those who follow the realm.
+pub(super) const WAKE: &str = "SELECT pg_notify('sidegate', $1)::text AS woken";
+
+/// `$2` how often. Only on the server that the realm is known to be kept on: what is lost is to be noticed first. A beat
+/// that lies in the future was written before the clock stepped back.
+pub(super) const BEAT: &str = concat!(
+    clock!(),
+    ", beaten AS (
+        INSERT INTO sidegate.history AS h (realm, server, beat, beaten, asked)
+        SELECT $1, sidegate.server(), 1, now, 0 FROM clock
+        ON CONFLICT (realm) DO UPDATE SET beat = h.beat + 1, beaten = EXCLUDED.beaten, server = EXCLUDED.server
+        WHERE h.server IN ('', EXCLUDED.server)
+            AND (h.beaten <= EXCLUDED.beaten - $2 OR h.beaten > EXCLUDED.beaten)
+        RETURNING beat
+    )
+    SELECT beat, pg_notify('sidegate', $1)::text AS woken FROM beaten"
+);
+
+pub(super) const ASK: &str = concat!(
+    clock!(),
+    ", asked AS (
+        INSERT INTO sidegate.history AS h (realm, server, beat, beaten, asked)
+        SELECT $1, '', 0, now, 1 FROM clock
+        ON CONFLICT (realm) DO UPDATE SET asked = h.asked + 1
+        RETURNING asked
+    )
+    SELECT asked, pg_notify('sidegate', $1)::text AS woken FROM asked"
+);
+
+/// `$2` id, `$3` the server and `$4` the beat that were read, `$5` the highest beat seen. The counts jump, so that nobody
+/// who saw a few more takes it for another loss, or for answered.
+pub(super) const NOTE_ROLLBACK: &str = concat!(
+    clock!(),
+    ", noted AS (
+        UPDATE sidegate.history h SET server = sidegate.server(), beat = GREATEST(h.beat, $5) + 1000, beaten = now,
+            rollback_id = $2, rollback_since = h.beaten, rollback_noticed = now,
+            asked = h.asked + 1000, rollback_asked = h.asked + 1000
+        FROM clock WHERE h.realm = $1 AND h.server = $3 AND h.beat = $4
+        RETURNING h.beat
+    )
+    SELECT beat, pg_notify('sidegate', $1)::text AS woken FROM noted"
+);
+
+/// Of sessions: `$2` ids, `$3` until when; of subjects: `$4` names, `$5` counters, `$6` until when; `$7` the realm's counter.
+/// Says what was missing.
+pub(super) const RESTORE: &str = "
+    WITH sessions AS (
+        SELECT * FROM unnest($2::bytea[], $3::bigint[]) AS sessions (session, until)
+    ), ended AS (
+        DELETE FROM sidegate.session s USING sessions WHERE s.id = sessions.session AND s.realm = $1
+    ), session_revocations AS (
+        INSERT INTO sidegate.revocation (realm, kind, session, until)
+        SELECT $1, 'session', held.session, held.until FROM sessions held
+        WHERE NOT EXISTS (
+            SELECT FROM sidegate.revocation v
+            WHERE v.realm = $1 AND v.kind = 'session' AND v.session = held.session
+        )
+        RETURNING seq
+    ), subjects AS (
+        SELECT * FROM unnest($4::text[], $5::bigint[], $6::bigint[]) AS subjects (subject, epoch, until)
+    ), raised AS (
+        INSERT INTO sidegate.subject_epoch AS e (realm, subject, epoch) SELECT $1, subject, epoch FROM subjects
+        ON CONFLICT (realm, subject) DO UPDATE SET epoch = EXCLUDED.epoch WHERE e.epoch < EXCLUDED.epoch
+    ), subject_revocations AS (
+        INSERT INTO sidegate.revocation (realm, kind, subject, epoch, until)
+        SELECT $1, 'subject', held.subject, held.epoch, held.until FROM subjects held
+        WHERE NOT EXISTS (
+            SELECT FROM sidegate.revocation v
+            WHERE v.realm = $1 AND v.kind = 'subject' AND v.subject = held.subject AND v.epoch >= held.epoch
+        )
+        RETURNING seq
+    ), realm_raised AS (
+        UPDATE sidegate.realm SET epoch = $7 WHERE realm = $1 AND epoch < $7 RETURNING epoch
+    )
+    SELECT (SELECT count(*) FROM session_revocations) + (SELECT count(*) FROM subject_revocations)
+        + (SELECT count(*) FROM realm_raised) AS restored";
 
 /// `$2` keep, `$3` most.
 pub(super) const PURGE: &str = concat!(

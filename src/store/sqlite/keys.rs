@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::rows::{self, fingerprints_column, span, text_column};
+use super::super::rows::{self, counter_column, fingerprints_column, span, text_column};
 use super::super::{KeyChange, Replica, ReplicaId, SigningKeys, StoreError};
 use super::{SqliteStore, statements};
 
@@ -70,6 +70,7 @@ impl SqliteStore {
                     .bind(text_column(&replica.name))
                     .bind(self.clock.now().as_millis())
                     .bind(fingerprints_column(&replica.secrets))
+                    .bind(counter_column(replica.heard))
                     .execute(&mut *writer)
                     .await?;
                 Ok(())

@@ -63,13 +63,15 @@ pub(super) const BAN_KEY: &str =
 /// `?2` kid.
 pub(super) const REMOVE_KEY: &str = "DELETE FROM signing_key WHERE realm = ?1 AND kid = ?2 AND banned IS NULL";
 
-/// `?2` id, `?3` name, `?4` now, `?5` secrets.
+/// `?2` id, `?3` name, `?4` now, `?5` secrets, `?6` the question it has answered.
 pub(super) const REPORT: &str = "
-    INSERT INTO replica (realm, id, name, seen, secrets) VALUES (?1, ?2, ?3, ?4, ?5)
-    ON CONFLICT (realm, id) DO UPDATE SET name = excluded.name, seen = excluded.seen, secrets = excluded.secrets";
+    INSERT INTO replica (realm, id, name, seen, secrets, heard) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (realm, id) DO UPDATE SET name = excluded.name, seen = excluded.seen, secrets = excluded.secrets,
+        heard = excluded.heard";
 
 /// `?2` since when.
-pub(super) const REPLICAS: &str = "SELECT id, name, secrets FROM replica WHERE realm = ?1 AND seen >= ?2 ORDER BY id";
+pub(super) const REPLICAS: &str =
+    "SELECT id, name, secrets, heard FROM replica WHERE realm = ?1 AND seen >= ?2 ORDER BY id";
 
 /// `?2` id.
 pub(super) const LEAVE: &str = "DELETE FROM replica WHERE realm = ?1 AND id = ?2";
@@ -119,7 +121,7 @@ pub(super) const SURPLUS: &str = "
 /// `||` makes a text of two blobs, byte by byte; the cast makes it a blob again. `substr` of an empty blob is NULL.
 pub(super) const SWAP: &str = concat!(
     "UPDATE session SET
-        generation = generation + 1,
+        generation = ?4 + 1,
         hash = ?6,
         salt = ?7,
         rotated = ?8,
@@ -127,7 +129,7 @@ pub(super) const SWAP: &str = concat!(
         last_address = ?10,
         last_user_agent = ?11,
         recent = CAST(?12 || CASE WHEN rotated < ?13 THEN x'' ELSE COALESCE(substr(recent, 1, 15 * 28), x'') END AS BLOB)
-    WHERE id = ?2 AND realm = ?1 AND client = ?3 AND generation = ?4 AND generation < 4294967295 AND hash = ?5
+    WHERE id = ?2 AND realm = ?1 AND client = ?3 AND generation = ?4 - ?14 AND ?4 < 4294967295 AND hash = ?5
         AND idle_end > ?8 AND absolute_end > ?8 AND realm_epoch = ",
     realm_epoch!(),
     " AND subject_epoch = ",
@@ -144,7 +146,8 @@ pub(super) const SESSION: &str = concat!(
     realm_epoch!(),
     " AS current_realm_epoch, ",
     subject_epoch!("session.subject"),
-    " AS current_subject_epoch FROM session WHERE id = ?2 AND realm = ?1"
+    " AS current_subject_epoch, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked
+    FROM session LEFT JOIN history h ON h.realm = ?1 WHERE id = ?2 AND session.realm = ?1"
 );
 
 /// `?2` subject, `?3` now.
@@ -182,12 +185,13 @@ pub(super) const BUMP_REALM: &str = "
 macro_rules! page {
     ($condition:literal) => {
         concat!(
-            "SELECT page.newest, ",
+            "SELECT page.newest, COALESCE(h.beat, 0) AS beat, COALESCE(h.beaten, 0) AS beaten,
+                COALESCE(h.asked, 0) AS asked, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked, ",
             realm_epoch!(),
             " AS realm_epoch, COALESCE((SELECT r.keys_version FROM realm r WHERE r.realm = ?1), 0) AS keys_version,
                 v.kind, v.session, v.subject, v.epoch, v.until
             FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'revocation'), 0) AS newest) AS page
-            LEFT JOIN revocation v ON v.realm = ?1 AND ",
+            LEFT JOIN history h ON h.realm = ?1 LEFT JOIN revocation v ON v.realm = ?1 AND ",
             $condition,
             " ORDER BY v.seq"
         )
@@ -199,6 +203,51 @@ pub(super) const ALL_REVOCATIONS: &str = page!("v.until > ?2");
 
 /// `?2` the number that was newest.
 pub(super) const REVOCATIONS_AFTER: &str = page!("v.seq > ?2");
+
+/// `?2` now.
+pub(super) const BEGIN_HISTORY: &str =
+    "INSERT INTO history (realm, beat, beaten, asked) VALUES (?1, 0, ?2, 0) ON CONFLICT DO NOTHING";
+
+/// `?2` now, `?3` how often. A beat that lies in the future was written before the clock stepped back.
+pub(super) const BEAT: &str = "
+    INSERT INTO history (realm, beat, beaten, asked) VALUES (?1, 1, ?2, 0)
+    ON CONFLICT (realm) DO UPDATE SET beat = beat + 1, beaten = ?2 WHERE beaten <= ?2 - ?3 OR beaten > ?2
+    RETURNING beat";
+
+/// `?2` now.
+pub(super) const ASK: &str = "
+    INSERT INTO history (realm, beat, beaten, asked) VALUES (?1, 0, ?2, 1)
+    ON CONFLICT (realm) DO UPDATE SET asked = asked + 1
+    RETURNING asked";
+
+/// `?2` now, `?3` id, `?4` the beat that was read, `?5` the highest beat seen. The counts jump, so that nobody who saw a few
+/// more takes it for another loss, or for answered.
+pub(super) const NOTE_ROLLBACK: &str = "
+    UPDATE history SET beat = MAX(beat, ?5) + 1000, beaten = ?2, rollback_id = ?3, rollback_since = beaten,
+        rollback_noticed = ?2, asked = asked + 1000, rollback_asked = asked + 1000
+    WHERE realm = ?1 AND beat = ?4";
+
+/// `?2` session, `?3` until.
+pub(super) const RESTORE_SESSION: &str = "
+    INSERT INTO revocation (realm, kind, session, until) SELECT ?1, 'session', ?2, ?3
+    WHERE NOT EXISTS (
+        SELECT 1 FROM revocation WHERE realm = ?1 AND kind = 'session' AND session = ?2
+    )";
+
+/// `?2` subject, `?3` counter.
+pub(super) const RAISE_SUBJECT: &str = "
+    INSERT INTO subject_epoch (realm, subject, epoch) VALUES (?1, ?2, ?3)
+    ON CONFLICT (realm, subject) DO UPDATE SET epoch = ?3 WHERE epoch < ?3";
+
+/// `?2` subject, `?3` counter, `?4` until.
+pub(super) const RESTORE_SUBJECT: &str = "
+    INSERT INTO revocation (realm, kind, subject, epoch, until) SELECT ?1, 'subject', ?2, ?3, ?4
+    WHERE NOT EXISTS (
+        SELECT 1 FROM revocation WHERE realm = ?1 AND kind = 'subject' AND subject = ?2 AND epoch >= ?3
+    )";
+
+/// `?2` counter.
+pub(super) const RAISE_REALM: &str = "UPDATE realm SET epoch = ?2 WHERE realm = ?1 AND epoch < ?2";
 
 /// `?2` the time before which they ended, `?3` most.
 pub(super) const PURGE_SESSIONS: &str = "

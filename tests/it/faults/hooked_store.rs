@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sidegate::boot::{self, Running};
 use sidegate::clock::{Entropy, SharedClock, SystemClock};
+use sidegate::domain::history::Mark;
 use sidegate::domain::rate::{Bucket, Rate};
+use sidegate::domain::revocation::Revocation;
 use sidegate::domain::rotation::SessionState;
 use sidegate::domain::secret::Fingerprint;
 use sidegate::domain::session::{Epochs, Session, SessionId, Subject};
@@ -15,7 +17,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     self, Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Semaphore;
 
@@ -113,6 +115,30 @@ impl<H: AroundSwap> Store for HookedStore<H> {
 
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
         self.inner.revocations(after).await
+    }
+
+    async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {
+        self.inner.listen().await
+    }
+
+    async fn wake(&self) -> Result<(), StoreError> {
+        self.inner.wake().await
+    }
+
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.inner.beat(every).await
+    }
+
+    async fn ask(&self) -> Result<u64, StoreError> {
+        self.inner.ask().await
+    }
+
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+        self.inner.note_rollback(id, mark, seen).await
+    }
+
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
+        self.inner.restore(revocations).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

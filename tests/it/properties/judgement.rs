@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use ring::hmac;
 use serde_json::Map;
+use sidegate::domain::history::Rollback;
 use sidegate::domain::refresh_token::{PREFIX, Ratchet, RefreshToken};
 use sidegate::domain::rotation::{
-    Attempt, LateElsewhere, OnRetry, RotationPolicy, SessionState, Suspicion, Verdict, judge,
+    AfterRollback, Attempt, LateElsewhere, OnRetry, RotationPolicy, SessionState, Suspicion, Verdict, judge,
 };
 use sidegate::domain::session::{
     Epochs, IdempotencyMac, Origin, RecentRotation, RecentRotations, Salt, Session, SessionId, Subject, TokenHash,
@@ -33,6 +34,9 @@ enum Fact {
     OtherClient,
     SameGeneration,
     LaterGeneration,
+    LessThanThreeAhead,
+    LostTurns,
+    RollbacksAdopt,
     LiveHash,
     /// The live hash is of the successor that this very request computed.
     OwnSuccessorIsLive,
@@ -59,6 +63,7 @@ enum Kind {
     Unconfirmed,
     Confirmed,
     Ahead,
+    Adopt,
 }
 
 /// The table of design §3: the first line all of whose facts hold.
@@ -69,6 +74,7 @@ const TABLE: &[(&[Fact], Kind)] = &[
     (&[OtherClient], Kind::Ended),
     (&[SameGeneration, LiveHash], Kind::Live),
     (&[SameGeneration], Kind::Ahead),
+    (&[LaterGeneration, LessThanThreeAhead, LostTurns, RollbacksAdopt], Kind::Adopt),
     (&[LaterGeneration], Kind::Ahead),
     (&[OwnSuccessorIsLive], Kind::Mine),
     (&[SuccessorIsLive, SameKey, WithinIdempotencyWindow], Kind::Repeat),
@@ -118,6 +124,7 @@ fn kind(verdict: &Verdict) -> Kind {
         Verdict::Reuse(Suspicion::Unconfirmed) => Kind::Unconfirmed,
         Verdict::Reuse(Suspicion::Confirmed) => Kind::Confirmed,
         Verdict::Ahead => Kind::Ahead,
+        Verdict::Adopt => Kind::Adopt,
     }
 }
 
@@ -142,7 +149,7 @@ impl Case {
 
     /// Everything that holds, in other words than the judgement's.
     fn facts(&self) -> Vec<Fact> {
-        let Some(SessionState { session, current, now }) = &self.row else { return vec![NoRow] };
+        let Some(SessionState { session, current, now, rollback }) = &self.row else { return vec![NoRow] };
         let presented = self.token.generation();
         let entry = session.recent.iter().find(|entry| entry.generation == presented);
         let within = |window: Duration| {
@@ -160,6 +167,9 @@ impl Case {
             (OtherClient, session.client != self.client),
             (SameGeneration, presented == session.generation),
             (LaterGeneration, presented > session.generation),
+            (LessThanThreeAhead, i64::from(presented) - i64::from(session.generation) < 3),
+            (LostTurns, rollback.is_some_and(|rollback| session.rotated <= rollback.noticed)),
+            (RollbacksAdopt, self.policy.after_rollback == AfterRollback::Adopt),
             (LiveHash, self.token.hash() == session.hash),
             (OwnSuccessorIsLive, self.successor == Some(session.hash)),
             (SuccessorIsLive, child.is_some_and(|child| child.hash() == session.hash)),
@@ -179,14 +189,14 @@ impl Case {
 
 /// Rows and attempts that hang together just enough to meet every line, and otherwise not at all.
 fn case() -> impl Strategy<Value = Case> {
-    let times = (moment(), moment(), end(), end());
+    let times = (moment(), moment(), end(), end(), prop::option::weighted(0.8, moment()));
     let request = (presented(), key(), origin(), any::<[u8; 32]>());
     let row = (rows_generation(), hash(), prop::option::weighted(0.9, any::<u8>()), entries(), origin());
     let epochs = (epoch(), epoch(), epoch(), epoch());
     let client = prop_oneof![19 => Just(""), 1 => Just("other")];
     (times, request, row, epochs, policy(), prop::bool::weighted(0.02), client).prop_map(
         |(
-            (arrived, now, idle_end, absolute_end),
+            (arrived, now, idle_end, absolute_end, noticed),
             (presented, key, from, own_salt),
             (generation, hash, salt, entries, last_from),
             (realm, subject, realm_now, subject_now),
@@ -201,6 +211,7 @@ fn case() -> impl Strategy<Value = Case> {
             let generation = match generation {
                 RowsGeneration::Same => presented,
                 RowsGeneration::Next => presented.saturating_add(1),
+                RowsGeneration::Behind(turns) => presented.saturating_sub(turns),
                 RowsGeneration::Of(generation) => generation,
             };
             let other = TokenHash([3; 32]);
@@ -223,7 +234,7 @@ fn case() -> impl Strategy<Value = Case> {
                 recent: RecentRotations::decode(&recent.collect::<Vec<u8>>()).unwrap(),
                 epochs: Epochs { realm, subject },
                 created: Timestamp::default(),
-                rotated: Timestamp::default(),
+                rotated: Timestamp::from_millis(20),
                 idle_end,
                 absolute_end,
                 login_from: Origin::default(),
@@ -231,8 +242,9 @@ fn case() -> impl Strategy<Value = Case> {
                 claims: Map::new(),
                 label: None,
             };
+            let rollback = noticed.map(|noticed| Rollback { id: 1, since: noticed, noticed, asked: 1 });
             let current = Epochs { realm: realm_now, subject: subject_now };
-            let row = (!is_missing).then_some(SessionState { session, current, now });
+            let row = (!is_missing).then_some(SessionState { session, current, now, rollback });
             Case { token, client, successor: own, key, from, arrived, row, policy }
         },
     )
@@ -242,6 +254,7 @@ fn case() -> impl Strategy<Value = Case> {
 enum RowsGeneration {
     Same,
     Next,
+    Behind(u32),
     Of(u32),
 }
 
@@ -261,6 +274,7 @@ fn rows_generation() -> impl Strategy<Value = RowsGeneration> {
     prop_oneof![
         2 => Just(RowsGeneration::Same),
         4 => Just(RowsGeneration::Next),
+        2 => (1..4_u32).prop_map(RowsGeneration::Behind),
         4 => prop_oneof![4..9_u32, any::<u32>(), Just(0), Just(u32::MAX)].prop_map(RowsGeneration::Of),
     ]
 }
@@ -304,13 +318,14 @@ fn window() -> impl Strategy<Value = Duration> {
 }
 
 fn policy() -> impl Strategy<Value = RotationPolicy> {
-    (any::<bool>(), window(), window(), any::<bool>(), window()).prop_map(
-        |(repeats, retry_window, late_window, ends, idempotency_window)| RotationPolicy {
+    (any::<bool>(), window(), window(), any::<bool>(), window(), any::<bool>()).prop_map(
+        |(repeats, retry_window, late_window, ends, idempotency_window, adopts)| RotationPolicy {
             on_retry: if repeats { OnRetry::Repeat } else { OnRetry::Refuse },
             retry_window,
             late_window,
             late_elsewhere: if ends { LateElsewhere::End } else { LateElsewhere::Keep },
             idempotency_window,
+            after_rollback: if adopts { AfterRollback::Adopt } else { AfterRollback::Refuse },
         },
     )
 }

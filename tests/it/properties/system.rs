@@ -131,7 +131,8 @@ impl Real {
 
 fn authority(config: &Config, keyring: Keyring, store: Arc<dyn Store>, clock: SharedClock) -> Authority {
     let secrets = vec![secret()];
-    let replica = Replica { id: ReplicaId([0; 16]), name: String::new(), secrets: vec![secret().fingerprint()] };
+    let fingerprints = vec![secret().fingerprint()];
+    let replica = Replica { id: ReplicaId([0; 16]), name: String::new(), secrets: fingerprints, heard: 0 };
     let metrics = Arc::new(Metrics::default());
     let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone());
     let parts = Parts {

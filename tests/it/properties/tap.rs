@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sidegate::domain::history::Mark;
 use sidegate::domain::rate::{Bucket, Rate};
+use sidegate::domain::revocation::Revocation;
 use sidegate::domain::rotation::SessionState;
 use sidegate::domain::secret::Fingerprint;
 use sidegate::domain::session::{Epochs, Session, SessionId, Subject, TokenHash};
@@ -13,7 +15,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
+    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Notify;
 
@@ -110,7 +112,7 @@ impl Store for Tap {
         let answer = self.inner.swap(swap).await;
         let seen = match answer {
             Ok(Some(_)) => {
-                Some(Seen::Turned { session: swap.session, presented: swap.presented, successor: swap.successor })
+                Some(Seen::Turned { session: swap.session, presented: swap.row_hash, successor: swap.successor })
             }
             Ok(None) => Some(Seen::Stuck),
             Err(_) => None,
@@ -198,6 +200,30 @@ impl Store for Tap {
 
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
         self.inner.revocations(after).await
+    }
+
+    async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {
+        self.inner.listen().await
+    }
+
+    async fn wake(&self) -> Result<(), StoreError> {
+        self.inner.wake().await
+    }
+
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.inner.beat(every).await
+    }
+
+    async fn ask(&self) -> Result<u64, StoreError> {
+        self.inner.ask().await
+    }
+
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+        self.inner.note_rollback(id, mark, seen).await
+    }
+
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
+        self.inner.restore(revocations).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

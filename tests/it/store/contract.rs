@@ -1,6 +1,7 @@
 //! What every store does, on every store: whatever is not tested here, nobody relies on.
 
 mod buckets;
+mod history;
 mod keys;
 mod realm;
 mod revocations;
@@ -28,6 +29,14 @@ macro_rules! store_contract {
                 a_banned_key_stays_without_its_private_part,
                 a_forgotten_secret_is_not_the_realms_any_more,
                 a_replica_is_there_until_it_goes_or_is_silent,
+            ]);
+            cases!($store, history: [
+                of_all_replicas_one_writes_each_beat,
+                questions_are_counted,
+                a_loss_is_recorded_once_and_told_with_pages_and_sessions,
+                what_was_lost_is_ended_again_and_counted,
+                many_who_restore_at_once_restore_everything,
+                a_swap_can_make_up_for_lost_turns,
             ]);
             cases!($store, buckets: [
                 a_bucket_gives_what_it_holds_and_then_one_at_a_time,

@@ -7,8 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
+use sidegate::domain::history::Mark;
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::rate::{Bucket, Rate};
+use sidegate::domain::revocation::{Revocation, Revoked};
 use sidegate::domain::session::{IdempotencyMac, Salt, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
 use sidegate::store::{
@@ -56,6 +58,8 @@ enum Step {
         idle: u64,
         window: u64,
         from: u8,
+        /// Turns that the row has lost.
+        lost: u32,
     },
     Session(u32),
     SessionsOf(&'static str),
@@ -64,6 +68,12 @@ enum Step {
     EndRealm,
     Follow,
     StartOver,
+    Beat(u64),
+    Ask,
+    /// The highest beat seen, and whether the mark has changed since it was read.
+    Rollback(u64, bool),
+    /// Of which sessions, of whom below which counter, and the realm's.
+    Restore(Vec<u32>, &'static str, u64, u64),
     Purge(u64, u32),
     /// Name, subject, and whether it is disabled.
     AddUsers(Vec<(&'static str, &'static str, bool)>),
@@ -128,8 +138,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_u8).prop_map(Step::Leave),
         6 => (people(), 0..4_u32, spans(), spans(), prop_oneof![9 => Just(0), 1 => Just(1_u64)])
             .prop_map(|(of, most, idle, longest, behind)| Step::Create { of, most, idle, longest: longest * 3, behind }),
-        12 => (which(), prop::option::weighted(0.2, wrong), prop::option::of(0..3_u8), spans(), spans(), 0..3_u8)
-            .prop_map(|(which, wrong, key, idle, window, from)| Step::Swap { which, wrong, key, idle, window, from }),
+        12 => (
+            which(), prop::option::weighted(0.2, wrong), prop::option::of(0..3_u8), spans(), spans(), 0..3_u8,
+            prop_oneof![9 => Just(0), 1 => 1..3_u32],
+        ).prop_map(|(which, wrong, key, idle, window, from, lost)| {
+            Step::Swap { which, wrong, key, idle, window, from, lost }
+        }),
         3 => which().prop_map(Step::Session),
         2 => people().prop_map(Step::SessionsOf),
         2 => which().prop_map(Step::EndSession),
@@ -137,6 +151,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::EndRealm),
         3 => Just(Step::Follow),
         1 => Just(Step::StartOver),
+        2 => spans().prop_map(Step::Beat),
+        1 => Just(Step::Ask),
+        1 => (0..9_u64, prop::bool::weighted(0.2)).prop_map(|(seen, late)| Step::Rollback(seen, late)),
+        1 => (prop::collection::vec(which(), 0..3), people(), 0..4_u64, 0..3_u64)
+            .prop_map(|(which, of, below, realm)| Step::Restore(which, of, below, realm)),
         2 => (spans(), 0..4_u32).prop_map(|(keep, most)| Step::Purge(keep, most)),
         2 => prop::collection::vec((people(), people(), any::<bool>()), 0..3).prop_map(Step::AddUsers),
         1 => (people(), 0..2_u8).prop_map(|(name, n)| Step::SetPassword(name, n)),
@@ -236,7 +255,8 @@ impl History {
             Step::Refill(n) => same!(self, refill(Bucket::refresh_of(session_id(n)))),
             Step::Report(n, secret) => {
                 let secrets = vec![fingerprint(secret), fingerprint(n)];
-                let replica = Replica { id: ReplicaId([n; 16]), name: format!("pod {secret}"), secrets };
+                let heard = u64::from(secret);
+                let replica = Replica { id: ReplicaId([n; 16]), name: format!("pod {secret}"), secrets, heard };
                 same!(self, report(&replica));
                 same!(self, replicas(Duration::from_millis(20)));
             }
@@ -258,7 +278,7 @@ impl History {
                 same!(self, create_session(&new));
                 self.created += u32::from(behind == 0);
             }
-            Step::Swap { which, wrong, key, idle, window, from } => {
+            Step::Swap { which, wrong, key, idle, window, from, lost } => {
                 let id = self.id(which);
                 let Some(state) = self.model.session(id).await.unwrap() else {
                     return self.swap_nothing(id).await;
@@ -268,13 +288,15 @@ impl History {
                     idle_ttl: Duration::from_millis(idle),
                     longest_window: Duration::from_millis(window),
                     from: origin(from),
+                    generation: state.session.generation + lost,
+                    behind: lost,
                     ..swap(&state.session)
                 };
                 match wrong {
                     None => {}
                     Some(Wrong::Client) => turn.client.push('x'),
                     Some(Wrong::Generation) => turn.generation ^= 1,
-                    Some(Wrong::Hash) => turn.presented = hash(u32::MAX, 0),
+                    Some(Wrong::Hash) => turn.row_hash = hash(u32::MAX, 0),
                     Some(Wrong::Session) => turn.session = self.id(which + 1),
                 }
                 same!(self, swap(&turn));
@@ -291,6 +313,24 @@ impl History {
             Step::StartOver => {
                 self.cursors = None;
                 self.follow().await?;
+            }
+            Step::Beat(every) => same!(self, beat(Duration::from_millis(every))),
+            Step::Ask => same!(self, ask()),
+            Step::Rollback(seen, late) => {
+                let real = self.store.revocations(None).await.unwrap().mark;
+                let mark = Mark { beat: real.beat + u64::from(late), ..real };
+                same!(self, note_rollback(seen, &mark, seen));
+            }
+            Step::Restore(ref which, of, below, realm) => {
+                let mut sessions: Vec<SessionId> = which.iter().map(|which| self.id(*which)).collect();
+                sessions.sort_unstable();
+                sessions.dedup();
+                let others = [Revoked::SubjectBelow(subject(of), below), Revoked::RealmBelow(realm)];
+                let until = self.model.now().await.unwrap().plus(Duration::from_millis(30));
+                let held = sessions.into_iter().map(Revoked::Session).chain(others);
+                let held: Vec<Revocation> = held.map(|revoked| Revocation { revoked, until }).collect();
+                same!(self, restore(&held));
+                same!(self, epochs(&subject(of)));
             }
             Step::Purge(keep, most) => same!(self, purge(Duration::from_millis(keep), most)),
             Step::AddUsers(ref called) => {
@@ -341,7 +381,8 @@ impl History {
             session,
             client: "app".into(),
             generation: 0,
-            presented: hash(self.first, 0),
+            row_hash: hash(self.first, 0),
+            behind: 0,
             successor: hash(self.first, 1),
             salt: Salt([1; 32]),
             key: None,
@@ -359,7 +400,10 @@ impl History {
         let (real, model) = (self.store.revocations(real).await, self.model.revocations(model).await);
         let (real, model) = (real.unwrap(), model.unwrap());
         self.cursors = Some((real.cursor.clone(), model.cursor.clone()));
-        prop_assert_eq!(RevocationPage { cursor: model.cursor.clone(), ..real }, model);
+        let Mark { server, known, .. } = model.mark.clone();
+        prop_assert!(real.mark.known.is_empty() || real.mark.known == real.mark.server);
+        let mark = Mark { server, known, ..real.mark };
+        prop_assert_eq!(RevocationPage { cursor: model.cursor.clone(), mark, ..real }, model);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sidegate::clock::SharedClock;
+use sidegate::domain::history::{Mark, Rollback};
 use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
 use sidegate::domain::rotation::SessionState;
@@ -43,7 +44,20 @@ struct Rows {
     revocations: BTreeMap<u64, Revocation>,
     recorded: u64,
     users: BTreeMap<UserName, User>,
+    /// Begins when somebody joins.
+    history: Option<History>,
 }
+
+#[derive(Clone, Copy, Debug, Default)]
+struct History {
+    beat: u64,
+    beaten: Timestamp,
+    asked: u64,
+    rollback: Option<Rollback>,
+}
+
+/// It is always the same.
+const SERVER: &str = "model";
 
 impl Model {
     pub fn new(clock: SharedClock) -> Arc<Self> {
@@ -72,6 +86,35 @@ impl Rows {
         sessions
     }
 
+    /// Says whether it was missing.
+    fn restore(&mut self, revocation: &Revocation) -> bool {
+        let known = |known: &dyn Fn(&Revoked) -> bool| self.revocations.values().any(|held| known(&held.revoked));
+        let is_known = match &revocation.revoked {
+            Revoked::Session(id) => known(&|held| *held == Revoked::Session(*id)),
+            Revoked::SubjectBelow(subject, epoch) => {
+                known(&|held| matches!(held, Revoked::SubjectBelow(of, below) if of == subject && below >= epoch))
+            }
+            Revoked::RealmBelow(epoch) => {
+                let lost = self.exists && self.realm_epoch < *epoch;
+                self.realm_epoch = if lost { *epoch } else { self.realm_epoch };
+                return lost;
+            }
+        };
+        match &revocation.revoked {
+            Revoked::Session(id) => drop(self.sessions.remove(id)),
+            Revoked::SubjectBelow(subject, epoch) => {
+                let held = self.subject_epochs.entry(subject.clone()).or_default();
+                *held = (*held).max(*epoch);
+            }
+            Revoked::RealmBelow(_) => {}
+        }
+        if !is_known {
+            self.recorded += 1;
+            self.revocations.insert(self.recorded, revocation.clone());
+        }
+        !is_known
+    }
+
     fn revoke(&mut self, revoked: Revoked, now: Timestamp) {
         self.recorded += 1;
         let until = now.plus(self.access_ttl + ALLOWANCE);
@@ -92,6 +135,8 @@ impl Store for Model {
     async fn join(&self, access_ttl: Duration) -> Result<Realm, StoreError> {
         let mut rows = self.rows();
         rows.exists = true;
+        let beaten = self.clock.now();
+        rows.history.get_or_insert(History { beaten, ..History::default() });
         rows.access_ttl = rows.access_ttl.max(access_ttl);
         Ok(Realm { epoch: rows.realm_epoch, secrets: rows.secrets.clone(), now: self.clock.now() })
     }
@@ -234,11 +279,11 @@ impl Store for Model {
         let Some(session) = rows.sessions.get(&swap.session).filter(|session| rows.is_alive(session, now)) else {
             return Ok(None);
         };
-        let presented = (swap.client.as_str(), swap.generation, swap.presented);
-        if presented != (session.client.as_str(), session.generation, session.hash) {
+        let expected = (swap.client.as_str(), swap.generation.checked_sub(swap.behind), swap.row_hash);
+        if expected != (session.client.as_str(), Some(session.generation), session.hash) {
             return Ok(None);
         }
-        let Some(generation) = session.generation.checked_add(1) else {
+        let Some(generation) = swap.generation.checked_add(1) else {
             return Ok(None);
         };
         let entry = RecentRotation { generation: swap.generation, at: now, key: swap.key };
@@ -262,6 +307,7 @@ impl Store for Model {
             session: session.clone(),
             current: rows.epochs(&session.subject),
             now: self.clock.now(),
+            rollback: rows.history.unwrap_or_default().rollback,
         }))
     }
 
@@ -301,7 +347,46 @@ impl Store for Model {
         };
         let cursor = Cursor(rows.recorded.to_string());
         let (realm_epoch, keys_version) = (rows.realm_epoch, rows.keys_version);
-        Ok(RevocationPage { revocations, cursor, realm_epoch, keys_version, now })
+        let History { beat, beaten, asked, rollback } = rows.history.unwrap_or_default();
+        let mark = Mark { server: SERVER.into(), known: SERVER.into(), beat, beaten, rollback };
+        Ok(RevocationPage { revocations, cursor, realm_epoch, keys_version, asked, mark, now })
+    }
+
+    async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        let (now, mut rows) = (self.clock.now(), self.rows());
+        if rows.history.is_some_and(|history| now.since(history.beaten) < every && history.beaten <= now) {
+            return Ok(None);
+        }
+        let history = rows.history.get_or_insert_default();
+        (history.beat, history.beaten) = (history.beat + 1, now);
+        Ok(Some(history.beat))
+    }
+
+    async fn ask(&self) -> Result<u64, StoreError> {
+        let (now, mut rows) = (self.clock.now(), self.rows());
+        let history = rows.history.get_or_insert(History { beaten: now, ..History::default() });
+        history.asked += 1;
+        Ok(history.asked)
+    }
+
+    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+        let (noticed, mut rows) = (self.clock.now(), self.rows());
+        let Some(history) = rows.history.filter(|history| history.beat == mark.beat) else {
+            return Ok(false);
+        };
+        let asked = history.asked + 1000;
+        let rollback = Some(Rollback { id, since: history.beaten, noticed, asked });
+        rows.history = Some(History { beat: history.beat.max(seen) + 1000, beaten: noticed, asked, rollback });
+        Ok(true)
+    }
+
+    async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        let mut restored = 0;
+        for revocation in revocations {
+            restored += u64::from(rows.restore(revocation));
+        }
+        Ok(restored)
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

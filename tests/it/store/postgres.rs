@@ -248,7 +248,7 @@ async fn a_role_that_may_not_create_schemas_migrates_into_the_one_it_was_given()
         admin.execute(AssertSqlSafe(statement)).await.unwrap();
     }
     let url = database.url.replace("//sidegate:", &format!("//{role}:"));
-    assert_eq!(PostgresStore::migrate(&url, None, PATIENCE).await.unwrap(), 2);
+    assert_eq!(PostgresStore::migrate(&url, None, PATIENCE).await.unwrap(), 3);
     let store = PostgresStore::open(&url, None, "default", 1, PATIENCE).await.unwrap();
     assert_eq!(store.end_realm().await.unwrap(), 1);
 }
@@ -258,7 +258,7 @@ async fn concurrent_migrations_wait_for_each_other() {
     let database = postgres::database().await;
     let all = join_all((0..6).map(|_| PostgresStore::migrate(&database.url, None, PATIENCE))).await;
     let applied: usize = all.into_iter().map(Result::unwrap).sum();
-    assert_eq!(applied, 2);
+    assert_eq!(applied, 3);
     open(&database, PATIENCE).await;
 }
 

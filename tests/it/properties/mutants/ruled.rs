@@ -75,7 +75,8 @@ impl Ruled {
             session: token.session(),
             client: CLIENT.to_owned(),
             generation: token.generation(),
-            presented: token.hash(),
+            row_hash: token.hash(),
+            behind: 0,
             successor: successor.hash(),
             salt,
             key: key.and_then(|key| self.ratchet.idempotency_mac(token, &key)),
@@ -113,7 +114,7 @@ impl Ruled {
                 Verdict::Repeat(live) => return self.repeat(&token, &live, request).await,
                 Verdict::Ended => return Ok(Answer::Refused("ended")),
                 Verdict::Late => return Ok(self.late(row)),
-                Verdict::Ahead => return Ok(Answer::Refused("ahead")),
+                Verdict::Ahead | Verdict::Adopt => return Ok(Answer::Refused("ahead")),
                 Verdict::Reuse(suspicion) => return self.reuse(token.session(), row, suspicion).await,
             }
         }

@@ -114,6 +114,7 @@ pub async fn a_replica_is_there_until_it_goes_or_is_silent(bench: &Bench) {
         id: ReplicaId([n; 16]),
         name: format!("pod-{n}"),
         secrets: secrets.iter().copied().map(fingerprint).collect(),
+        heard: n.into(),
     };
     let (first, second) = (replica(2, &[1]), replica(1, &[2, 1]));
     store.report(&first).await.unwrap();

@@ -41,9 +41,9 @@ pub async fn a_swap_that_matches_no_row_changes_nothing(bench: &Bench) {
         Swap { generation: 0, ..right.clone() },
         Swap { generation: 2, ..right.clone() },
         Swap { generation: u32::MAX, ..right.clone() },
-        Swap { presented: first.hash, ..right.clone() },
-        Swap { presented: almost, ..right.clone() },
-        Swap { presented: TokenHash([0; 32]), ..right.clone() },
+        Swap { row_hash: first.hash, ..right.clone() },
+        Swap { row_hash: almost, ..right.clone() },
+        Swap { row_hash: TokenHash([0; 32]), ..right.clone() },
     ];
     for wrong in wrong {
         assert_eq!(bench.store.swap(&wrong).await.unwrap(), None, "{wrong:?}");
