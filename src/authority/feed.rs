@@ -183,34 +183,22 @@ impl Authority {
     pub async fn store_missing_ends(&self) -> Vec<SessionId> {
         let mut missing = self.unstored_ends();
         while let Some(id) = missing.last() {
-            if let Err(error) = self.store_missing_end(*id).await {
+            if let Err(error) = self.store.end_session(*id).await {
                 // Said once for the first, not at every turn for each.
                 tracing::debug!(%error, session = %id, "the end of a session is still not stored");
                 break;
             }
+            self.audit.record(&Event::new("session_end", "stored_at_last").session(*id));
+            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             missing.pop();
         }
         missing
     }
 
-    async fn store_missing_end(&self, id: SessionId) -> Result<(), StoreError> {
-        self.store.end_session(id).await?;
-        if self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) {
-            self.audit.record(&Event::new("session_end", "stored_at_last").session(id));
-        }
-        Ok(())
-    }
-
-    /// Whether this replica has ended the session, in memory at least. What is not stored yet is stored first: nobody is told
-    /// of an end that could still be lost.
-    pub(super) async fn has_ended_session(&self, id: SessionId) -> Result<bool, StoreError> {
-        if !self.revocations.holds(id) {
-            return Ok(false);
-        }
-        if self.unstored_ends().contains(&id) {
-            self.store_missing_end(id).await?;
-        }
-        Ok(true)
+    /// Whether the session has ended, as this replica remembers, and that is stored. Where it is not yet, the store is asked
+    /// as always: nobody is told of an end that could still be lost.
+    pub(super) fn remembers_end_of(&self, id: SessionId) -> bool {
+        self.revocations.holds(id) && !self.unstored_ends().contains(&id)
     }
 
     fn unstored_ends(&self) -> Vec<SessionId> {

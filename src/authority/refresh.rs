@@ -121,7 +121,7 @@ impl Authority {
             // Before the swap, or the client would be left without a token. An old token is judged first.
             return Err(RefreshError::Scope);
         }
-        if self.has_ended_session(token.session()).await? {
+        if self.remembers_end_of(token.session()) {
             return Err(RefreshError::InvalidGrant("ended"));
         }
         let salt = Salt(self.entropy.bytes());
@@ -215,7 +215,7 @@ impl Authority {
         Err(RefreshError::Unavailable(failure))
     }
 
-    /// The store may have lost what this replica still knows.
+    /// The store may have lost what this replica still knows, or the end came while the store was asked.
     async fn give_unless_ended(
         &self,
         session: Session,
@@ -225,7 +225,7 @@ impl Authority {
     ) -> Result<TokenPair, RefreshError> {
         if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
             self.end_everywhere(session.id).await?;
-            return Err(RefreshError::InvalidGrant("ended"));
+            return Err(RefreshError::InvalidGrant("revoked"));
         }
         self.give(session, now, refresh_token, request)
     }

@@ -139,7 +139,7 @@ fn an_honest_client_is_never_refused(ledger: &Ledger, asked: &Asked) -> Option<S
 
 /// I4: only a theft, or a retry that no honest client makes, is answered as one; a duplicate that comes late is not.
 fn an_honest_session_is_never_taken_for_stolen(ledger: &Ledger, asked: &Asked) -> Option<String> {
-    let stolen = matches!(asked.answer, Answer::Refused("reuse_confirmed" | "reuse_unconfirmed"));
+    let stolen = matches!(asked.answer, Answer::Refused("reuse_confirmed" | "reuse_unconfirmed" | "revoked"));
     let honest = ledger.lines[asked.line].trouble.is_none();
     (stolen && honest).then(|| format!("{:?} of an honest session was taken for stolen", asked.presented))
 }
@@ -218,7 +218,8 @@ fn only_its_own_session_changes(_: &Ledger, asked: &Asked) -> Option<String> {
 
 /// Design §3: `Repeat`, `Late`, `Ended`, `Ahead` write nothing.
 fn what_gives_nothing_new_writes_nothing(_: &Ledger, asked: &Asked) -> Option<String> {
-    let writes = asked.turned || matches!(asked.answer, Answer::Refused("reuse_confirmed" | "reuse_unconfirmed"));
+    let writes =
+        asked.turned || matches!(asked.answer, Answer::Refused("reuse_confirmed" | "reuse_unconfirmed" | "revoked"));
     (!writes && !asked.row_unchanged).then(|| format!("{:?} for {:?} changed the row", asked.answer, asked.presented))
 }
 

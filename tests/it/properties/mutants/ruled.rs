@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use sidegate::clock::Entropy;
 use sidegate::domain::refresh_token::{IdempotencyKey, Ratchet, RefreshToken};
+use sidegate::domain::revocation::Revoked;
 use sidegate::domain::rotation::{Attempt, RotationPolicy, SessionState, Suspicion, Verdict};
 use sidegate::domain::session::{Origin, Salt, SessionId, Subject, TokenHash};
 use sidegate::domain::user::UserName;
@@ -53,13 +54,15 @@ pub struct Ruled {
     /// Every token, for rules that remember them.
     made: Mutex<HashMap<TokenHash, RefreshToken>>,
     siblings: Mutex<HashSet<TokenHash>>,
+    /// Sessions that have ended as far as a replica knows, and whether that is stored.
+    ended: Mutex<HashMap<(usize, SessionId), bool>>,
 }
 
 impl Ruled {
     pub fn new(rule: Rule, store: Arc<Tap>, policy: &RotationPolicy) -> Self {
         let ratchet = Ratchet::new("default", &secret(), &[]);
-        let (made, siblings) = (Mutex::default(), Mutex::default());
-        Self { rule, store, ratchet, policy: policy.clone(), made, siblings }
+        let (made, siblings, ended) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { rule, store, ratchet, policy: policy.clone(), made, siblings, ended }
     }
 
     fn give(&self, token: &RefreshToken) -> Answer {
@@ -87,16 +90,23 @@ impl Ruled {
         Some((swap, successor))
     }
 
-    async fn try_refresh(&self, request: &Presented) -> Result<Answer, StoreError> {
+    async fn try_refresh(&self, replica: usize, request: &Presented) -> Result<Answer, StoreError> {
         let Ok(token) = self.ratchet.open(&request.token) else { return Ok(Answer::Refused("not_a_token")) };
         if request.client.is_some_and(|client| client != CLIENT) {
             return Ok(Answer::Refused("other_client"));
+        }
+        if self.ended.lock().unwrap().get(&(replica, token.session())) == Some(&true) {
+            return Ok(Answer::Refused("ended"));
         }
         let Some((swap, successor)) = self.swap(&token, request) else {
             return Ok(Answer::Refused("last_generation"));
         };
         for _ in 0..4 {
             if let Ok(Some(_)) = self.store.swap(&swap).await {
+                if self.ended.lock().unwrap().contains_key(&(replica, token.session())) {
+                    self.end(replica, token.session()).await?;
+                    return Ok(Answer::Refused("revoked"));
+                }
                 return Ok(self.give(&successor));
             }
             let row = self.store.session(token.session()).await?;
@@ -115,10 +125,16 @@ impl Ruled {
                 Verdict::Ended => return Ok(Answer::Refused("ended")),
                 Verdict::Late => return Ok(self.late(row)),
                 Verdict::Ahead | Verdict::Adopt => return Ok(Answer::Refused("ahead")),
-                Verdict::Reuse(suspicion) => return self.reuse(token.session(), row, suspicion).await,
+                Verdict::Reuse(suspicion) => return self.reuse(replica, token.session(), row, suspicion).await,
             }
         }
         Ok(Answer::Unavailable)
+    }
+
+    async fn end(&self, replica: usize, session: SessionId) -> Result<(), StoreError> {
+        let stored = self.store.end_session(session).await;
+        self.ended.lock().unwrap().insert((replica, session), stored.is_ok());
+        stored.map(drop)
     }
 
     async fn repeat(
@@ -152,6 +168,7 @@ impl Ruled {
 
     async fn reuse(
         &self,
+        replica: usize,
         session: SessionId,
         row: Option<SessionState>,
         suspicion: Suspicion,
@@ -159,7 +176,7 @@ impl Ruled {
         match (self.rule.on_reuse, row) {
             (OnReuse::RefuseOnly, _) => {}
             (OnReuse::EndSubject, Some(row)) => drop(self.store.end_subject(&row.session.subject).await?),
-            _ => drop(self.store.end_session(session).await?),
+            _ => self.end(replica, session).await?,
         }
         Ok(Answer::Refused(match suspicion {
             Suspicion::Confirmed => "reuse_confirmed",
@@ -170,7 +187,7 @@ impl Ruled {
 
 impl System for Ruled {
     /// Whatever the password is: this is not about passwords.
-    async fn login(&self, _: usize, name: &str, _: &str, from: &Origin) -> Option<Given> {
+    async fn login(&self, replica: usize, name: &str, _: &str, from: &Origin) -> Option<Given> {
         let Account { user, epochs } = self.store.account(&UserName::parse(name).unwrap()).await.unwrap()?;
         let token = self.ratchet.first(SessionId::from_bytes(Entropy.bytes()), Entropy.bytes());
         let session = NewSession {
@@ -188,18 +205,21 @@ impl System for Ruled {
         };
         let created = self.store.create_session(&session).await.unwrap();
         match (created, self.give(&token)) {
-            (Created::Stored { .. }, Answer::Given(given)) => Some(given),
+            (Created::Stored { ended, .. }, Answer::Given(given)) => {
+                self.ended.lock().unwrap().extend(ended.into_iter().map(|session| ((replica, session), true)));
+                Some(given)
+            }
             _ => None,
         }
     }
 
-    async fn refresh(&self, _: usize, request: &Presented) -> Answer {
-        self.try_refresh(request).await.unwrap_or(Answer::Unavailable)
+    async fn refresh(&self, replica: usize, request: &Presented) -> Answer {
+        self.try_refresh(replica, request).await.unwrap_or(Answer::Unavailable)
     }
 
-    async fn logout(&self, _: usize, token: &str) -> bool {
+    async fn logout(&self, replica: usize, token: &str) -> bool {
         match self.ratchet.open(token) {
-            Ok(token) => self.store.end_session(token.session()).await.is_ok(),
+            Ok(token) => self.end(replica, token.session()).await.is_ok(),
             Err(_) => true,
         }
     }
@@ -212,7 +232,15 @@ impl System for Ruled {
         None
     }
 
-    async fn follow(&self, _: usize) {}
+    async fn follow(&self, replica: usize) {
+        let page = self.store.inner.revocations(None).await.unwrap();
+        let mut ended = self.ended.lock().unwrap();
+        for revocation in page.revocations {
+            if let Revoked::Session(session) = revocation.revoked {
+                ended.entry((replica, session)).or_insert(true);
+            }
+        }
+    }
 
     fn hidden(&self) -> Vec<TokenHash> {
         self.siblings.lock().unwrap().iter().copied().collect()

@@ -151,7 +151,7 @@ impl<S: System> World<'_, S> {
     fn write_down(&mut self, replica: usize, sent: &Sent, asked: Asked, fault: Option<Fault>) {
         self.count_answer(sent, &asked, fault);
         let id = self.ledger.lines[sent.line].id;
-        if let Answer::Refused("reuse_confirmed" | "reuse_unconfirmed") = asked.answer {
+        if let Answer::Refused("reuse_confirmed" | "reuse_unconfirmed" | "revoked") = asked.answer {
             self.end("a reuse", Some(replica), |line| line.id == id);
         }
         let line = &mut self.ledger.lines[sent.line];
