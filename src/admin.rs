@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
+use crate::domain::time::millis;
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
@@ -43,10 +44,11 @@ fn router(health: Arc<Health>) -> Router {
         .with_state(health)
 }
 
-/// Readiness does not depend on the store: a database that fails over must not take every application out.
+/// Readiness does not depend on the store: a database that fails over must not take every application out. It does depend
+/// on the clock, by which tokens are judged.
 async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
     let phase = *health.phase.borrow();
-    let ready = phase == Phase::Serving;
+    let ready = health.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let phase = match phase {
         Phase::Starting => "starting",
@@ -54,7 +56,18 @@ async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
         Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     };
-    (status, Json(json!({ "ready": ready, "phase": phase, "feed_age_milliseconds": health.feed_age() })))
+    let authority = health.authority.get();
+    let feed = authority.map(|authority| {
+        json!({
+            "mode": if authority.is_listening() { "listen" } else { "poll" },
+            "age_milliseconds": authority.silence().map(millis),
+            "stale": authority.is_stale(),
+        })
+    });
+    let clock = authority.map(|authority| {
+        json!({ "right": !authority.has_wrong_clock(), "ahead_of_store_milliseconds": authority.clock_offset_millis() })
+    });
+    (status, Json(json!({ "ready": ready, "phase": phase, "feed": feed, "clock": clock })))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
@@ -62,19 +75,20 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     if let Some(authority) = health.authority.get() {
         metrics.revocations.set(signed(authority.revocations_held()));
         metrics.verified_tokens.set(signed(authority.tokens_cached()));
+        metrics.feed_age_milliseconds.set(authority.silence().map_or(0, millis));
+        metrics.feed_stale.set(i64::from(authority.is_stale()));
+        metrics.clock_offset_milliseconds.set(authority.clock_offset_millis());
     }
-    if let Some(age) = health.feed_age() {
-        metrics.feed_age_milliseconds.set(age);
-    }
-    metrics.ready.set(i64::from(*health.phase.borrow() == Phase::Serving));
+    metrics.ready.set(i64::from(health.is_ready()));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], metrics.encode())
 }
 
 impl Health {
-    /// Milliseconds since the store last told its revocations.
-    fn feed_age(&self) -> Option<i64> {
-        Some(crate::domain::time::millis(self.authority.get()?.silence()?))
+    /// Whether this replica may be sent requests.
+    fn is_ready(&self) -> bool {
+        let serves = *self.phase.borrow() == Phase::Serving;
+        serves && self.authority.get().is_none_or(|authority| !authority.has_wrong_clock())
     }
 }
 

@@ -71,6 +71,7 @@ pub struct Authority {
     /// Sessions ended in memory whose end is not in the store yet.
     unstored_ends: Mutex<HashSet<SessionId>>,
     contact: RwLock<Option<Contact>>,
+    max_staleness: Duration,
     known: Mutex<Known>,
     listening: AtomicBool,
     /// There may be something to read.
@@ -164,6 +165,7 @@ impl Authority {
             revocations,
             unstored_ends: Mutex::default(),
             contact: RwLock::default(),
+            max_staleness: config.max_staleness,
             known: Mutex::default(),
             listening: AtomicBool::new(false),
             wakeup: Notify::new(),

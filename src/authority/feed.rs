@@ -31,6 +31,9 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Pages are read no closer together, however many wake-ups come: anybody may send one.
 const BREATH: Duration = Duration::from_millis(2);
 
+/// Clocks further apart than this are worth a word.
+const NOTICEABLE: Duration = Duration::from_secs(2);
+
 /// When the store last told its revocations.
 #[derive(Debug)]
 pub(super) struct Contact {
@@ -53,7 +56,7 @@ impl Authority {
     pub async fn follow(self: Arc<Self>, mut cursor: Cursor, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut answered, mut keys_fail, mut beat) = (true, false, 0);
+        let (mut answered, mut stale, mut keys_fail, mut beat) = (true, false, false, 0);
         loop {
             let woken = tokio::select! {
                 () = self.wakeup.notified() => true,
@@ -65,7 +68,7 @@ impl Authority {
                     if !answered {
                         tracing::info!("the store answers again: the revocations are up to date");
                     }
-                    answered = true;
+                    (answered, stale) = (true, false);
                     let is_news = !page.revocations.is_empty() || page.mark.beat != beat;
                     (cursor, beat) = (page.cursor, page.mark.beat);
                     if is_news && !woken {
@@ -84,7 +87,10 @@ impl Authority {
                     if answered {
                         tracing::warn!(%error, "the store does not answer: revocations from other replicas are not heard");
                     }
-                    answered = false;
+                    if self.is_stale() && !stale {
+                        tracing::error!(%error, "the store has been silent for too long: routes that deny then, do");
+                    }
+                    (answered, stale) = (false, self.is_stale());
                 }
             }
             if woken {
@@ -156,7 +162,15 @@ impl Authority {
         // The store read its clock at some moment of the call.
         let offset = if ahead > 0 { (ahead - millis(took)).max(0) } else { ahead };
         let contact = Contact { wall, stopwatch: Stopwatch::start(), offset };
-        *self.contact.write().unwrap_or_else(PoisonError::into_inner) = Some(contact);
+        let before = self.contact.write().unwrap_or_else(PoisonError::into_inner).replace(contact);
+        let before = before.map_or(0, |contact| contact.offset);
+        for (limit, consequence) in [(NOTICEABLE, "mind it"), (self.rules.leeway, "not ready until it is right")] {
+            match (is_beyond(before, limit), is_beyond(offset, limit)) {
+                (false, true) => tracing::warn!(offset_ms = offset, "our clock is not the store's: {consequence}"),
+                (true, false) => tracing::info!(offset_ms = offset, ?limit, "our clock is the store's again"),
+                _ => {}
+            }
+        }
     }
 
     /// How long ago the store last told its revocations, by the clock that says more; `None` before the first load.
@@ -167,10 +181,22 @@ impl Authority {
         contact.as_ref().map(|contact| contact.stopwatch.elapsed().max(self.clock.now().since(contact.wall)))
     }
 
+    /// Whether the store has been silent for too long to know what has been revoked.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.silence().is_none_or(|silence| silence > self.max_staleness)
+    }
+
     /// By how many milliseconds our clock is ahead of the store's, as far as that is certain; 0 before the first load.
     #[must_use]
     pub fn clock_offset_millis(&self) -> i64 {
         self.contact.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |contact| contact.offset)
+    }
+
+    /// Whether our clock is so far from the store's that good tokens would be refused here, or bad ones accepted.
+    #[must_use]
+    pub fn has_wrong_clock(&self) -> bool {
+        is_beyond(self.clock_offset_millis(), self.rules.leeway)
     }
 
     /// Whether wake-ups come; otherwise the store is polled.
@@ -204,4 +230,8 @@ impl Authority {
     fn unstored_ends(&self) -> Vec<SessionId> {
         self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
+}
+
+fn is_beyond(offset_millis: i64, limit: Duration) -> bool {
+    Duration::from_millis(offset_millis.unsigned_abs()) > limit
 }

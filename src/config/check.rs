@@ -22,6 +22,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let store = store::store(document);
     let feed = store::feed(document);
     let poll_interval = store::poll_interval(document, store.as_ref());
+    let max_staleness = store::max_staleness(document, poll_interval);
     let key = token::key(document);
     let access_token = token::access_token(document);
     let session = token::session(document);
@@ -51,6 +52,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         rotation: rotation?,
         feed: feed?,
         poll_interval: poll_interval?,
+        max_staleness: max_staleness?,
         verified_cache: verified_cache?,
         login: login?,
         endpoints: endpoints?,

@@ -33,6 +33,8 @@ pub struct Config {
     pub feed: Feed,
     /// How often the store is asked for new revocations, whether or not something wakes us.
     pub poll_interval: Duration,
+    /// After this long without an answer from the store it is not known what has been revoked.
+    pub max_staleness: Duration,
     /// Bound of the verified-token cache, in bytes.
     pub verified_cache: u64,
     pub login: Login,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::access_token::TokenFault;
 use super::identity::Identity;
-use super::route::{AuthMode, Match, Route};
+use super::route::{AuthMode, Match, Route, WhenStale};
 
 /// What a request brought to prove who it is.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub enum Credential {
     Nothing,
     Bad(CredentialFault),
     Good(Arc<Identity>),
+    /// Good as far as is known: the store has been silent for too long to be sure that nothing has ended it.
+    Stale(Arc<Identity>),
 }
 
 /// Why what a request brought proves nothing.
@@ -66,6 +68,8 @@ pub enum Refusal {
     Scope(Vec<String>),
     /// A role, claim or path segment does not fit.
     Forbidden,
+    /// The route asks for more certainty than there is without the store.
+    Stale,
     /// Too many bad tokens came from there: wait this long.
     TooMany(Duration),
 }
@@ -103,7 +107,9 @@ pub fn decide(found: &Match<'_>, credential: &Credential) -> Result<Permit, Refu
             return Err(match credential {
                 Credential::Nothing => Refusal::NoToken,
                 Credential::Bad(fault) => Refusal::BadCredential(*fault),
-                Credential::Good(_) => Refusal::Method(methods.iter().map(|&method| method.to_owned()).collect()),
+                Credential::Good(_) | Credential::Stale(_) => {
+                    Refusal::Method(methods.iter().map(|&method| method.to_owned()).collect())
+                }
             });
         }
     };
@@ -111,7 +117,8 @@ pub fn decide(found: &Match<'_>, credential: &Credential) -> Result<Permit, Refu
         (AuthMode::None, _) | (AuthMode::Optional, Credential::Nothing) => None,
         (AuthMode::Required, Credential::Nothing) => return Err(Refusal::NoToken),
         (_, Credential::Bad(fault)) => return Err(Refusal::BadCredential(*fault)),
-        (_, Credential::Good(identity)) => Some(Arc::clone(identity)),
+        (_, Credential::Stale(_)) if route.when_stale == WhenStale::Deny => return Err(Refusal::Stale),
+        (_, Credential::Good(identity) | Credential::Stale(identity)) => Some(Arc::clone(identity)),
     };
     if let Some(identity) = &identity {
         check_rule(route, parameters, identity)?;
@@ -213,6 +220,22 @@ mod tests {
         assert_eq!(outcome(&own, &[("id", "7")], &ann), Ok(true));
         assert_eq!(outcome(&own, &[("id", "8")], &ann), Err(Refusal::Forbidden));
         assert_eq!(outcome(&own, &[], &ann), Err(Refusal::Forbidden));
+    }
+
+    #[test]
+    fn a_token_that_may_have_been_revoked_passes_where_the_route_says_so() {
+        let Credential::Good(identity) = ann() else { unreachable!() };
+        let stale = Credential::Stale(identity);
+        assert_eq!(outcome(&route(|_| ()), &[], &stale), Ok(true));
+        for auth in [AuthMode::Required, AuthMode::Optional] {
+            let strict = route(|route| (route.auth, route.when_stale) = (auth, WhenStale::Deny));
+            assert_eq!(outcome(&strict, &[], &stale), Err(Refusal::Stale));
+            assert_eq!(outcome(&strict, &[], &ann()), Ok(true));
+        }
+        let optional = route(|route| (route.auth, route.when_stale) = (AuthMode::Optional, WhenStale::Deny));
+        assert_eq!(outcome(&optional, &[], &Credential::Nothing), Ok(false), "nobody has to be known");
+        let public = route(|route| (route.auth, route.when_stale) = (AuthMode::None, WhenStale::Deny));
+        assert_eq!(outcome(&public, &[], &stale), Ok(false));
     }
 
     #[test]

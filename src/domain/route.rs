@@ -36,6 +36,16 @@ pub struct Route {
     /// Path segment `{name}` must equal the claim.
     pub segment_claims: BTreeMap<String, String>,
     pub upstream: String,
+    pub when_stale: WhenStale,
+}
+
+/// What a token is worth when the store has been silent for too long to know whether it was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStale {
+    /// As much as ever.
+    Allow,
+    /// Nothing, until the store answers.
+    Deny,
 }
 
 impl Route {
@@ -51,6 +61,7 @@ impl Route {
             claims: Map::new(),
             segment_claims: BTreeMap::new(),
             upstream: upstream.to_owned(),
+            when_stale: WhenStale::Allow,
         }
     }
 

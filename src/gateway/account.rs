@@ -91,7 +91,9 @@ const NO_SUCH_SESSION: &str = "you have no such session";
 fn bearer<'r>(request: &'r EndpointRequest, methods: &[&str]) -> Result<&'r Identity, Refusal> {
     match &request.credential {
         Credential::Good(identity) if methods.contains(&request.method.as_str()) => Ok(identity),
-        Credential::Good(_) => Err(Refusal::Method(methods.iter().map(|&method| method.to_owned()).collect())),
+        Credential::Good(_) | Credential::Stale(_) => {
+            Err(Refusal::Method(methods.iter().map(|&method| method.to_owned()).collect()))
+        }
         Credential::Bad(fault) => Err(Refusal::BadCredential(*fault)),
         Credential::Nothing => Err(Refusal::NoToken),
     }

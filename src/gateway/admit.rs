@@ -65,6 +65,7 @@ impl Rules {
                 Credential::Bad(CredentialFault::Field(FieldFault::AlsoInQuery))
             }
             Ok(Some(token)) => match authority.authenticate(token) {
+                Ok(identity) if authority.is_stale() => Credential::Stale(identity),
                 Ok(identity) => Credential::Good(identity),
                 Err(fault) => Credential::Bad(CredentialFault::Token(fault)),
             },

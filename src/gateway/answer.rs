@@ -53,6 +53,7 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
             (403, "the access token does not reach that far", Some(bearer(&parameters)), "scope")
         }
         Refusal::Forbidden => (403, "this is not allowed to you", None, "forbidden"),
+        Refusal::Stale => (503, "it cannot be told now whether this token was revoked", None, "stale"),
         Refusal::TooMany(_) => (429, "too many requests with a bad token came from there", None, "too_many_bad_tokens"),
     };
     let mut answer = problem(status, detail);
@@ -62,8 +63,10 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
     if let Refusal::Method(methods) = refusal {
         insert(&mut answer, header::ALLOW, &methods.join(", "));
     }
-    if let Refusal::TooMany(wait) = refusal {
-        retry_after(&mut answer, *wait);
+    match refusal {
+        Refusal::TooMany(wait) => retry_after(&mut answer, *wait),
+        Refusal::Stale => insert(&mut answer, header::RETRY_AFTER, RETRY_AFTER),
+        _ => {}
     }
     Refused { answer, reason }
 }

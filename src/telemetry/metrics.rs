@@ -43,6 +43,8 @@ pub struct Metrics {
     pub revocations: Gauge,
     pub verified_tokens: Gauge,
     pub feed_age_milliseconds: Gauge,
+    pub feed_stale: Gauge,
+    pub clock_offset_milliseconds: Gauge,
     pub ready: Gauge,
 }
 
@@ -124,6 +126,12 @@ impl Default for Metrics {
                 &mut registry,
                 "feed_age_milliseconds",
                 "Time since the store last told its revocations",
+            ),
+            feed_stale: gauge(&mut registry, "feed_stale", "1 if the store has been silent for too long"),
+            clock_offset_milliseconds: gauge(
+                &mut registry,
+                "clock_offset_milliseconds",
+                "How far this replica's clock is ahead of the store's",
             ),
             ready: gauge(&mut registry, "ready", "1 if the replica is ready"),
             registry,

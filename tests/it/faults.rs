@@ -14,6 +14,7 @@ mod outage;
 mod panics;
 mod parallel;
 mod races;
+mod silence;
 mod tables;
 
 /// Shows a figure, past the capture of the test runner.

@@ -7,16 +7,17 @@ use toml::de::DeValue;
 
 use super::DEFAULT_UPSTREAM;
 use crate::config::document::{Document, Entry, Section};
-use crate::domain::route::{AuthMode, Route, RoutePath, RouteTable};
+use crate::domain::route::{AuthMode, Route, RoutePath, RouteTable, WhenStale};
 
 pub(super) fn table(document: &Document<'_>) -> Option<RouteTable> {
+    let otherwise = document.section("revocation").choice("when_stale", when_stale);
     let sections = document.listed_sections("route");
     let upstreams = document.named_sections("upstream", DEFAULT_UPSTREAM);
     let knows = |name: &str| upstreams.iter().any(|(known, _)| known == name);
     let mut routes = Vec::new();
     let mut good = Vec::new();
     for (index, section) in &sections {
-        if let Some(route) = route(section, knows) {
+        if let Some(route) = route(section, knows, otherwise) {
             if route.auth == AuthMode::None && route.paths.iter().any(|path| &*path.text() == "/*") {
                 document.warn(format!("route[{index}]: everybody passes everywhere, without a token"));
             }
@@ -25,7 +26,8 @@ pub(super) fn table(document: &Document<'_>) -> Option<RouteTable> {
         }
     }
     let complete = routes.len() == sections.len();
-    match RouteTable::build(routes, Route::fallback(DEFAULT_UPSTREAM)) {
+    let fallback = Route { when_stale: otherwise?, ..Route::fallback(DEFAULT_UPSTREAM) };
+    match RouteTable::build(routes, fallback) {
         Ok(table) => complete.then_some(table),
         Err(conflicts) => {
             for conflict in conflicts {
@@ -42,7 +44,15 @@ pub(super) fn table(document: &Document<'_>) -> Option<RouteTable> {
     }
 }
 
-fn route(section: &Section<'_>, knows: impl Fn(&str) -> bool) -> Option<Route> {
+fn when_stale(word: &str) -> Option<WhenStale> {
+    match word {
+        "allow" => Some(WhenStale::Allow),
+        "deny" => Some(WhenStale::Deny),
+        _ => None,
+    }
+}
+
+fn route(section: &Section<'_>, knows: impl Fn(&str) -> bool, otherwise: Option<WhenStale>) -> Option<Route> {
     let paths = paths(section);
     let methods = section.list("methods", method);
     let auth = section.choice("auth", |word| match word {
@@ -62,6 +72,10 @@ fn route(section: &Section<'_>, knows: impl Fn(&str) -> bool) -> Option<Route> {
             upstream.refuse("no upstream of this name", "write the name of an [upstream.NAME] of this file");
         }
         Some(name)
+    });
+    let when_stale = section.choice("when_stale", |word| match word {
+        "" => Some(otherwise),
+        word => when_stale(word).map(Some),
     });
     if let Some(auth @ (AuthMode::None | AuthMode::Optional)) = auth {
         for name in ["scopes", "roles", "claims", "where"] {
@@ -84,6 +98,7 @@ fn route(section: &Section<'_>, knows: impl Fn(&str) -> bool) -> Option<Route> {
         claims: claims?,
         segment_claims: segment_claims?,
         upstream: upstream?,
+        when_stale: when_stale??,
     })
 }
 

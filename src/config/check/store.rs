@@ -52,6 +52,17 @@ pub(super) fn poll_interval(document: &Document<'_>, store: Option<&Store>) -> O
     Some(if embedded && !section.has("poll_interval") { Duration::from_millis(200) } else { interval })
 }
 
+/// After how long of silence it is not known any more what has been revoked.
+pub(super) fn max_staleness(document: &Document<'_>, poll_interval: Option<Duration>) -> Option<Duration> {
+    let section = document.section("revocation");
+    let longest = section.duration("max_staleness")?;
+    if poll_interval.is_some_and(|interval| interval >= longest) {
+        let hint = "it would be stale between two questions: raise max_staleness or lower poll_interval";
+        section.refuse("max_staleness", "not longer than revocation.poll_interval", hint);
+    }
+    Some(longest)
+}
+
 /// The store's URL and the key that says it.
 struct Address<'d> {
     entry: Entry<'d>,

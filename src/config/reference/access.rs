@@ -119,6 +119,13 @@ pub(super) const ROUTE: Section = Section {
              their own.",
         ),
         key("upstream", Kind::Text("the name of an `[upstream.NAME]`"), r#""default""#, "Where these requests go."),
+        key(
+            "when_stale",
+            Kind::Word(&["allow", "deny", ""]),
+            r#""""#,
+            "Whether tokens pass here while the store is silent for longer than `revocation.max_staleness`; `\"\"`: as \
+             `revocation.when_stale` says.",
+        ),
     ],
 };
 

@@ -228,6 +228,21 @@ pub(super) const REVOCATION: Section = Section {
             "How often the store is asked for new revocations, also when something wakes us: the longest time a revoked \
              token still passes on another replica. For SQLite the default is `\"200ms\"`.",
         ),
+        key(
+            "max_staleness",
+            Kind::Duration { from: "1s", to: "1h" },
+            r#""30s""#,
+            "After so long without an answer from the store it is not known what has been revoked meanwhile. Longer than \
+             `poll_interval`.",
+        ),
+        key(
+            "when_stale",
+            Kind::Word(&["allow", "deny"]),
+            r#""allow""#,
+            "What a token is worth then. `allow`: as much as ever, and an outage of the store is none of the API. `deny`: \
+             nothing, its requests get 503. Routes may say otherwise. Access tokens end by themselves after \
+             `access_token.ttl` either way.",
+        ),
     ],
 };
 

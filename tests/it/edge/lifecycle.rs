@@ -242,7 +242,7 @@ async fn the_health_listener_tells_health_and_nothing_else() {
     assert_eq!((live.status, live.text().as_str()), (200, "ok\n"));
     let ready = get(health, "/readyz").await;
     assert_eq!((ready.status, &ready.json()["phase"]), (200, &"serving".into()));
-    assert!(ready.json()["feed_age_milliseconds"].is_u64(), "{}", ready.text());
+    assert!(ready.json()["feed"]["age_milliseconds"].is_u64(), "{}", ready.text());
     let metrics = get(health, "/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let text = metrics.text();
