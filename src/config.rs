@@ -8,7 +8,6 @@
 mod check;
 pub mod checked;
 mod document;
-pub mod network;
 pub mod problem;
 pub mod reference;
 mod value;

@@ -13,6 +13,7 @@ pub mod history;
 pub mod identity;
 pub mod key_life;
 pub mod keys;
+pub mod network;
 pub mod rate;
 pub mod refresh_token;
 pub mod revocation;

@@ -8,8 +8,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use sidegate::config::network::Network;
 use sidegate::domain::forwarded::{client_address, is_proxy_field};
+use sidegate::domain::network::Network;
 
 static TRUSTED: LazyLock<Vec<Network>> =
     LazyLock::new(|| ["10.0.0.0/8", "fd00::/8", "::1"].map(|text| Network::parse(text).expect("a network")).to_vec());

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::network::Network;
 use crate::domain::access_token::TokenRules;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
+pub use crate::domain::network::Network;
 use crate::domain::rate::Rate;
 use crate::domain::rotation::RotationPolicy;
 use crate::domain::route::RouteTable;

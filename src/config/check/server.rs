@@ -57,7 +57,7 @@ fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
 }
 
 fn trusted_proxy(document: &Document<'_>, entry: &Entry<'_>) -> Option<Network> {
-    use crate::config::network::NetworkFault;
+    use crate::domain::network::NetworkFault;
     match Network::parse(&entry.text()?) {
         Ok(network) => {
             if network.prefix == 0 {
