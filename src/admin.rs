@@ -1,4 +1,7 @@
-//! The operator's listener: health and metrics, nothing that changes anything.
+//! What the operator looks at and calls.
+//!
+//! The health listener tells everybody health and metrics, and changes nothing. The [`door`] takes the [`calls`] that
+//! change something, from callers that it knows; a command makes them as a [`client`].
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +22,12 @@ use crate::telemetry::Metrics;
 use self::bounded::Bounded;
 
 mod bounded;
+pub mod calls;
+pub mod client;
+pub mod door;
+pub mod message;
+mod socket;
+pub mod token;
 
 /// What the probes look at.
 pub struct Health {

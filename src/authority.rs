@@ -189,6 +189,12 @@ impl Authority {
         &self.client_id
     }
 
+    /// Where what happens is recorded.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// What `/.well-known/jwks.json` publishes.
     #[must_use]
     pub fn published_keys(&self) -> Vec<PublicJwk> {

@@ -11,16 +11,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::admin::calls::{self, Calls};
+use crate::admin::door::Door;
 use crate::admin::{self, Health};
 use crate::authority::keys::OpenedKeys;
 use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
-use crate::config::checked::{Config, Feed, Login};
+use crate::config::checked::{AdminListen, Config, Feed, Login};
 use crate::domain::secret::{OperatorSecret, sha256};
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Lifecycle, Phase};
 use crate::store::{self, OpenError, Replica, ReplicaId, Store};
 use crate::telemetry::{Audit, Metrics};
 
@@ -35,12 +37,13 @@ pub struct Running {
     /// Where it listens; with port 0 in the configuration, the port that was given.
     pub listen: Vec<SocketAddr>,
     pub health: SocketAddr,
+    /// Where it takes the operator's calls.
+    pub admin: Option<AdminListen>,
     pub authority: Arc<Authority>,
-    phase: watch::Sender<Phase>,
+    lifecycle: Arc<Lifecycle>,
     listeners: JoinSet<()>,
     /// The feed, what tends to the store, and the health listener: dropped last.
     background: JoinSet<()>,
-    drain_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -70,12 +73,17 @@ pub async fn start_on(
     for address in &config.server.listen {
         sockets.push(bind(*address).await?);
     }
+    let door = match &config.admin {
+        Some(place) => Some(Door::open(place).await?),
+        None => None,
+    };
     let listen: Vec<SocketAddr> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let health_address = health_listener.local_addr().unwrap_or(config.health);
 
     let metrics = Arc::new(Metrics::default());
-    let (phase, watched) = watch::channel(Phase::Starting);
-    let health = Arc::new(Health { phase: watched.clone(), authority: OnceLock::new(), metrics: Arc::clone(&metrics) });
+    let lifecycle = Lifecycle::new(config.server.drain_delay);
+    let health =
+        Arc::new(Health { phase: lifecycle.watch(), authority: OnceLock::new(), metrics: Arc::clone(&metrics) });
     let mut background = JoinSet::new();
     background.spawn(admin::serve(health_listener, Arc::clone(&health)));
 
@@ -94,23 +102,28 @@ pub async fn start_on(
         background.spawn(Arc::clone(&authority).listen());
     }
 
-    let gateway = Gateway::new(config, Arc::clone(&authority), watched.clone(), Arc::clone(&metrics));
+    let gateway = Gateway::new(config, Arc::clone(&authority), lifecycle.watch(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         authority: Arc::clone(&authority),
         proxy: Arc::new(http_proxy(&Arc::new(ServerConf::default()), gateway)),
         limits: config.limits.clone(),
         slots: Arc::new(Semaphore::new(config.limits.connections)),
         metrics,
-        phase: watched,
+        phase: lifecycle.watch(),
         never: watch::channel(false).1,
     });
     let mut listeners = JoinSet::new();
     for socket in sockets {
         listeners.spawn(listener::serve(socket, Arc::clone(&shared)));
     }
-    phase.send_replace(Phase::Serving);
-    let (drain_delay, drain_timeout) = (config.server.drain_delay, config.server.drain_timeout);
-    Ok(Running { listen, health: health_address, authority, phase, listeners, background, drain_delay, drain_timeout })
+    let admin = door.as_ref().map(|door| door.place().clone());
+    if let Some(door) = door {
+        let (lifecycle, audit) = (Arc::clone(&lifecycle), authority.audit().of_operator());
+        listeners.spawn(calls::serve(door, Calls { lifecycle, audit }));
+    }
+    lifecycle.advance(Phase::Serving);
+    let drain_timeout = config.server.drain_timeout;
+    Ok(Running { listen, health: health_address, admin, authority, lifecycle, listeners, background, drain_timeout })
 }
 
 impl Running {
@@ -124,18 +137,17 @@ impl Running {
         tracing::error!("a part of sidegate has ended that must not: stopping");
     }
 
-    /// Not ready at once; accepts for `drain_delay` more, so that whoever routes here can hear of it; then nothing new.
-    /// Goes on as [`Running::stop`].
+    /// Not ready at once; accepts until `drain_delay` has passed since somebody first asked for it, so that whoever routes
+    /// here can hear of it; then nothing new. Goes on as [`Running::stop`].
     pub async fn drain(self) -> bool {
-        self.phase.send_replace(Phase::Draining);
-        tokio::time::sleep(self.drain_delay).await;
+        Arc::clone(&self.lifecycle).drain().await;
         self.stop().await
     }
 
     /// Accepts nothing more; ends as soon as nothing is in flight, or after `drain_timeout`. Says whether everything
     /// ended by itself, and every session that was ended here is ended in the store.
     pub async fn stop(mut self) -> bool {
-        self.phase.send_replace(Phase::Stopping);
+        self.lifecycle.advance(Phase::Stopping);
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
         let left = self.authority.store_missing_ends().await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::client::CallError;
 use crate::authority::keyring::KeyringError;
 use crate::authority::passwords::PasswordsError;
 use crate::boot::{self, BootError};
@@ -18,6 +19,7 @@ use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, Audit};
 
 mod check;
+mod drain;
 mod init;
 mod input;
 mod keys;
@@ -65,6 +67,8 @@ enum Command {
     /// Look at a token
     #[command(subcommand)]
     Token(token::Command),
+    /// Have the running sidegate tell that it is not ready, and wait until whoever routes to it has heard: a preStop hook
+    Drain,
     /// End a session, all of a subject's, or everybody's: refused on every replica at once
     Revoke(revoke::Arguments),
 }
@@ -104,6 +108,7 @@ fn dispatch(path: &Path, command: Command) -> Result<ExitCode, Failure> {
             Command::Sessions(command) => sessions::run(&config, command).await,
             Command::Keys(command) => keys::run(&config, command).await,
             Command::Token(command) => token::run(&config, command).await,
+            Command::Drain => drain::run(&config).await,
             Command::Revoke(arguments) => revoke::run(&config, &arguments).await,
         }
     })
@@ -185,6 +190,12 @@ impl From<StoreError> for Failure {
 impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
         Self::Boot(error.into())
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Other(error.to_string())
     }
 }
 

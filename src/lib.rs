@@ -9,7 +9,7 @@
 //! | [`store`] | what is remembered: one trait that decides nothing, SQLite and Postgres behind it |
 //! | [`authority`] | the use cases: authenticate, log in, refresh, log out; revocations in memory |
 //! | [`gateway`] | what is on the wire: connections, Pingora's phases, our endpoints, identity headers |
-//! | [`admin`] | the operator's listener: health and metrics |
+//! | [`admin`] | what the operator looks at and calls: health, metrics, the admin socket |
 //! | [`config`] | what the operator said, checked |
 //! | [`boot`] | puts the parts together and takes them down again |
 //! | [`cli`] | the command line |

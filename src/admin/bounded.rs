@@ -1,14 +1,14 @@
-//! A listener with few connections at once, each for a short time.
+//! A listener with few connections at once, each of a stranger for a short time.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
@@ -17,41 +17,56 @@ const MOST: usize = 64;
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Further connections wait in the system's queue.
-pub(super) struct Bounded {
-    listener: TcpListener,
+pub(super) struct Bounded<L> {
+    listener: L,
     slots: Arc<Semaphore>,
 }
 
-impl Bounded {
-    pub(super) fn new(listener: TcpListener) -> Self {
+/// Whether the other end of a connection has shown who it is: then it may stay.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<AtomicBool>);
+
+impl Known {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<L> Bounded<L> {
+    pub(super) fn new(listener: L) -> Self {
         Self { listener, slots: Arc::new(Semaphore::new(MOST)) }
     }
 }
 
-impl axum::serve::Listener for Bounded {
-    type Io = Timed;
-    type Addr = SocketAddr;
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Timed<L::Io>;
+    type Addr = (L::Addr, Known);
 
-    async fn accept(&mut self) -> (Timed, SocketAddr) {
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
-        (Timed { stream, end: Box::pin(sleep(LONGEST)), _slot: slot }, peer)
+        let (stream, peer) = self.listener.accept().await;
+        let known = Known::default();
+        (Timed { stream, known: known.clone(), end: Box::pin(sleep(LONGEST)), _slot: slot }, (peer, known))
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok((self.listener.local_addr()?, Known::default()))
     }
 }
 
 /// A connection that fails when its time is over.
-pub(super) struct Timed {
-    stream: TcpStream,
+pub(super) struct Timed<S> {
+    stream: S,
+    known: Known,
     end: Pin<Box<Sleep>>,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Timed {
+impl<S> Timed<S> {
     fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.known.0.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match self.end.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
             Poll::Pending => Ok(()),
@@ -59,14 +74,14 @@ impl Timed {
     }
 }
 
-impl AsyncRead for Timed {
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.in_time(context)?;
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for Timed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         self.in_time(context)?;
         Pin::new(&mut self.stream).poll_write(context, from)

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use crate::admin::door::DoorError;
 use crate::authority::keyring::KeyringError;
 use crate::authority::passwords::PasswordsError;
 use crate::domain::secret::Fingerprint;
@@ -16,6 +17,8 @@ use super::secrets::SecretError;
 pub enum BootError {
     #[error("cannot listen on {address}: {}\n  hint: {}", io::Error::from(*.kind), bind_hint(*.kind))]
     Bind { address: SocketAddr, kind: io::ErrorKind },
+    #[error(transparent)]
+    Door(#[from] DoorError),
     #[error("the sample API cannot listen on {place}: {}\n  hint: is a demo running already? see upstream.default.url", io::Error::from(*.kind))]
     SampleApi { place: String, kind: io::ErrorKind },
     #[error(transparent)]
@@ -46,6 +49,7 @@ impl BootError {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Bind { .. } | Self::SampleApi { .. } => 71,
+            Self::Door(error) if !matches!(error, DoorError::Token(_)) => 71,
             Self::Store(error) | Self::Open(OpenError { error, .. }) => match error {
                 StoreError::Unavailable(_) => 69,
                 StoreError::Corrupt(_) => 65,

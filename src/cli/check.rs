@@ -15,6 +15,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<ExitCode, Failure> {
         say(format_args!("  listen    http://{address}"))?;
     }
     say(format_args!("  health    http://{}", config.health))?;
+    say(format_args!("  admin     {}", config.admin.as_ref().map_or_else(|| "off".to_owned(), ToString::to_string)))?;
     for (name, upstream) in &config.upstreams {
         say(format_args!("  upstream  {name}: http://{}:{}", upstream.host, upstream.port))?;
     }

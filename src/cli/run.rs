@@ -20,6 +20,9 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode, Failure> {
     for address in &running.listen {
         tracing::info!("listening on http://{address}");
     }
+    if let Some(place) = &running.admin {
+        tracing::info!("the operator's calls on {place}");
+    }
     tracing::info!("health on http://{}", running.health);
     serve_until_signal(running, signals).await
 }

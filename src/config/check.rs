@@ -1,5 +1,6 @@
 //! From the file's keys to checked values: one function for each section, then the rules between sections.
 
+mod admin;
 mod endpoint;
 mod identity;
 mod login;
@@ -16,6 +17,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let realm = realm(document);
     let server = server::server(document);
     let health = server::health(document, server.as_ref());
+    let admin = admin::admin(document, server.as_ref(), health);
     let upstreams = server::upstreams(document, server.as_ref());
     let limits = server::limits(document);
     let rates = server::rates(document);
@@ -42,6 +44,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         realm: realm?,
         server: server?,
         health: health?,
+        admin: admin?.on(),
         upstreams: upstreams?,
         limits: limits?,
         rates: rates?,

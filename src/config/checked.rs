@@ -21,6 +21,8 @@ pub struct Config {
     pub server: Server,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub health: SocketAddr,
+    /// Where the operator's calls are taken; `None`: nowhere.
+    pub admin: Option<AdminListen>,
     /// By name; `default` always exists.
     pub upstreams: BTreeMap<String, Upstream>,
     pub limits: Limits,
@@ -58,6 +60,15 @@ pub struct Server {
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.
     pub drain_timeout: Duration,
+}
+
+/// Where the operator's calls are taken, and so how a caller shows who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminListen {
+    /// A socket for whoever has the same user id, or root's.
+    Unix(PathBuf),
+    /// An address of the loopback, for whoever knows what the file holds.
+    Http { address: SocketAddr, token_file: PathBuf },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +256,15 @@ impl AccessToken {
             audience: self.audience.clone(),
             leeway: self.leeway,
             max_lifetime: self.ttl,
+        }
+    }
+}
+
+impl std::fmt::Display for AdminListen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Http { address, .. } => write!(f, "http://{address}"),
         }
     }
 }

@@ -15,6 +15,7 @@ pub const SECTIONS: &[Section] = &[
     traffic::TOP,
     traffic::SERVER,
     traffic::HEALTH,
+    traffic::ADMIN,
     traffic::UPSTREAM,
     traffic::LIMIT,
     traffic::RATE,

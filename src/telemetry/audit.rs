@@ -16,7 +16,7 @@ use crate::domain::session::{Origin, SessionId, Subject};
 use crate::domain::user::UserName;
 
 /// Where events are recorded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Audit {
     output: AuditOutput,
     realm: String,
@@ -31,6 +31,7 @@ pub struct Audit {
 #[serde(rename_all = "lowercase")]
 enum By {
     Server,
+    Operator,
     Command,
 }
 
@@ -133,6 +134,12 @@ impl Audit {
         Self::new(output, realm, By::Command, clock, Counter::default())
     }
 
+    /// For what the operator has a serving process do.
+    #[must_use]
+    pub fn of_operator(&self) -> Self {
+        Self { by: By::Operator, ..self.clone() }
+    }
+
     fn new(output: &AuditOutput, realm: &str, by: By, clock: SharedClock, lost: Counter) -> io::Result<Self> {
         if let AuditOutput::File(path) = output {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -152,7 +159,7 @@ impl Audit {
         // One write for a line, so that lines of several threads and processes do not mix.
         let written = match (&self.output, self.by) {
             (AuditOutput::Off, _) => Ok(()),
-            (AuditOutput::Stdout, By::Server) => io::stdout().lock().write_all(text.as_bytes()),
+            (AuditOutput::Stdout, By::Server | By::Operator) => io::stdout().lock().write_all(text.as_bytes()),
             (AuditOutput::Stdout, By::Command) => io::stderr().lock().write_all(text.as_bytes()),
             (AuditOutput::File(path), _) => append(path, text.as_bytes()),
         };

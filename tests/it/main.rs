@@ -4,6 +4,7 @@
 
 mod access_token;
 mod account;
+mod admin;
 mod architecture;
 mod audit;
 mod cli;

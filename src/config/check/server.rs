@@ -44,7 +44,7 @@ fn listen(section: &Section<'_>) -> Option<Vec<SocketAddr>> {
     (!listen.is_empty() && listen.len() == items.len()).then_some(listen)
 }
 
-fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
+pub(super) fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
     let text = entry.text()?;
     let address = text.strip_prefix("http://").and_then(|address| address.parse().ok());
     if address.is_none() {
@@ -90,7 +90,7 @@ pub(super) fn health(document: &Document<'_>, server: Option<&Server>) -> Option
 }
 
 /// Whether the second one could not be bound. Port 0 is another port each time.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let every = |address: SocketAddr| address.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && (a.ip() == b.ip() || every(a) || every(b))
 }

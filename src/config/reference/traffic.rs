@@ -71,6 +71,28 @@ pub(super) const HEALTH: Section = Section {
     )],
 };
 
+pub(super) const ADMIN: Section = Section {
+    path: "admin",
+    shape: Shape::Table,
+    doc: "For the operator: `sidegate drain` and `sidegate revoke --wait` call the running sidegate here.",
+    keys: &[
+        key(
+            "listen",
+            Kind::Text("`unix:PATH`, `http://127.0.0.1:PORT`, or `\"\"` = off"),
+            r#""unix:data/admin.sock""#,
+            "A socket that only the user sidegate runs as can open, and root; its folder is made if it is missing. Each \
+             sidegate needs one of its own. An address must be on the loopback, and needs `token_file`.",
+        ),
+        key(
+            "token_file",
+            Kind::Text("a path"),
+            r#""""#,
+            "Holds what a caller of an `http://` address has to know: at least 32 random characters. Read at each call, so \
+             that it can be changed at any time.",
+        ),
+    ],
+};
+
 pub(super) const UPSTREAM: Section = Section {
     path: "upstream",
     shape: Shape::Named,

@@ -35,6 +35,8 @@ pub struct Replica {
     pub process: Process,
     pub gate: SocketAddr,
     pub health: SocketAddr,
+    /// The name of its configuration file: commands with it talk to this one.
+    pub config: String,
 }
 
 /// The user of every deployment.
@@ -119,12 +121,13 @@ impl Deployment {
         self.write_config(&name, gate, health);
         let process = self.home.start(&["--config", &name, "run"]);
         process.wait_for("health on").await;
-        Replica { process, gate, health }
+        Replica { process, gate, health, config: name }
     }
 
     /// Starts one more sidegate in this process.
     pub async fn in_process(&self) -> Running {
-        boot::start(&self.config(), Arc::new(SystemClock), Entropy).await.expect("sidegate starts")
+        let config = self.config();
+        Box::pin(boot::start(&config, Arc::new(SystemClock), Entropy)).await.expect("sidegate starts")
     }
 
     /// Writes a configuration file that listens on ports that the system chooses, and says its name.
@@ -149,7 +152,11 @@ impl Deployment {
         let mut settings = self.settings.clone();
         let addresses = format!("server.listen = [\"http://{gate}\"]\nhealth.listen = \"http://{health}\"\n");
         merge(&mut settings, addresses.parse().expect("the addresses are TOML"));
-        settings.to_string()
+        // Each one that has a port of its own has a socket of its own.
+        let socket = if gate == ANY_PORT { String::new() } else { format!("unix:admin-{}.sock", gate.port()) };
+        let mut all = format!("admin.listen = \"{socket}\"\n").parse().expect("the socket's path is TOML");
+        merge(&mut all, settings);
+        all.to_string()
     }
 }
 
