@@ -20,6 +20,7 @@ pub mod revocation;
 pub mod rotation;
 pub mod route;
 pub mod secret;
+pub mod selection;
 pub mod session;
 pub mod strict_json;
 pub mod target;
