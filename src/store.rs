@@ -84,6 +84,14 @@ pub trait Store: Send + Sync + 'static {
     /// none nothing is recorded: whoever ended it has, and an old token must not make the table grow.
     async fn end_session(&self, id: SessionId) -> Result<bool, StoreError>;
 
+    /// Sessions of everybody that have not expired and whose epochs are in force, by id, at most `most` of those after
+    /// `after`. A page that has fewer is the last one.
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// As [`Self::end_session`] for each of these, in one transaction, and says how many there were. A few hundred, lest it
+    /// takes too long.
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError>;
+
     /// Increments the subject's counter and records the revocation. Returns the new value.
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError>;
 

@@ -34,6 +34,7 @@ mod cursor;
 mod history;
 mod keys;
 mod listen;
+mod living;
 mod schema;
 mod statements;
 
@@ -254,6 +255,14 @@ impl Store for PostgresStore {
             })
             .await?;
         only(&rows)?.flag("existed")
+    }
+
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+        self.living(after, most).await
+    }
+
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        self.end_all(ids).await
     }
 
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {

@@ -36,6 +36,7 @@ mod buckets;
 mod connection;
 mod history;
 mod keys;
+mod living;
 mod schema;
 mod statements;
 
@@ -368,6 +369,14 @@ impl Store for SqliteStore {
                 Ok(existed)
             })
             .await
+    }
+
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+        self.living(after, most).await
+    }
+
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        self.end_all(ids).await
     }
 
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {

@@ -272,6 +272,32 @@ pub(super) const END_SESSION: &str = concat!(
     SELECT EXISTS (SELECT FROM ended) AS existed"
 );
 
+/// `$2` the id before, `$3` most.
+pub(super) const LIVING_SESSIONS: &str = concat!(
+    clock!(),
+    " SELECT ",
+    session_columns!(),
+    " FROM sidegate.session s, clock
+    WHERE s.realm = $1 AND s.id > $2 AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
+    realm_epoch!(),
+    " AND s.subject_epoch = ",
+    subject_epoch!("s.subject"),
+    " ORDER BY s.id LIMIT $3"
+);
+
+/// `$2` allowance, `$3` ids.
+pub(super) const END_SESSIONS: &str = concat!(
+    clock!(),
+    ", ended AS (
+        DELETE FROM sidegate.session WHERE id = ANY($3) AND realm = $1 RETURNING id
+    ), recorded AS (
+        INSERT INTO sidegate.revocation (realm, kind, session, until) SELECT $1, 'session', id, ",
+    until!(),
+    " FROM ended
+    )
+    SELECT count(*) AS ended FROM ended"
+);
+
 /// `$2` allowance, `$3` subject.
 pub(super) const END_SUBJECT: &str = concat!(
     clock!(),

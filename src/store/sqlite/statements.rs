@@ -161,6 +161,17 @@ pub(super) const SESSIONS_OF: &str = concat!(
     " ORDER BY created DESC, id DESC"
 );
 
+/// `?2` the id before, `?3` now, `?4` most.
+pub(super) const LIVING_SESSIONS: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM session WHERE realm = ?1 AND id > ?2 AND idle_end > ?3 AND absolute_end > ?3 AND realm_epoch = ",
+    realm_epoch!(),
+    " AND subject_epoch = ",
+    subject_epoch!("session.subject"),
+    " ORDER BY id LIMIT ?4"
+);
+
 /// `?2` id.
 pub(super) const DELETE_SESSION: &str = "DELETE FROM session WHERE id = ?2 AND realm = ?1";
 

@@ -105,6 +105,14 @@ impl<H: AroundSwap> Store for HookedStore<H> {
         self.inner.end_session(id).await
     }
 
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+        self.inner.living_sessions(after, most).await
+    }
+
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        self.inner.end_sessions(ids).await
+    }
+
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
         self.inner.end_subject(subject).await
     }

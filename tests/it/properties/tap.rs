@@ -190,6 +190,14 @@ impl Store for Tap {
         self.inner.sessions_of(subject).await
     }
 
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+        self.inner.living_sessions(after, most).await
+    }
+
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        self.inner.end_sessions(ids).await
+    }
+
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
         self.inner.end_subject(subject).await
     }

@@ -3,6 +3,7 @@
 mod buckets;
 mod history;
 mod keys;
+mod living;
 mod realm;
 mod revocations;
 mod sessions;
@@ -44,6 +45,12 @@ macro_rules! store_contract {
                 many_at_once_get_no_more_than_the_bucket_holds,
                 a_bucket_that_a_wrong_clock_emptied_fills_in_its_time,
                 a_bucket_that_has_long_been_whole_is_purged,
+            ]);
+            cases!($store, living: [
+                the_living_sessions_of_everybody_come_in_pages,
+                sessions_that_are_over_are_on_no_page,
+                many_sessions_end_at_once_with_a_revocation_each,
+                nobody_elses_sessions_are_seen_or_ended,
             ]);
             cases!($store, sessions: [
                 a_session_comes_back_as_it_was_stored,

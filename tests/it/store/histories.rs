@@ -64,6 +64,9 @@ enum Step {
     Session(u32),
     SessionsOf(&'static str),
     EndSession(u32),
+    /// After which session, and how many.
+    Living(Option<u32>, u32),
+    EndSessions(Vec<u32>),
     EndSubject(&'static str),
     EndRealm,
     Follow,
@@ -147,6 +150,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => which().prop_map(Step::Session),
         2 => people().prop_map(Step::SessionsOf),
         2 => which().prop_map(Step::EndSession),
+        2 => (prop::option::of(which()), 0..4_u32).prop_map(|(after, most)| Step::Living(after, most)),
+        1 => prop::collection::vec(which(), 0..4).prop_map(Step::EndSessions),
         1 => people().prop_map(Step::EndSubject),
         1 => Just(Step::EndRealm),
         3 => Just(Step::Follow),
@@ -304,6 +309,11 @@ impl History {
             Step::Session(which) => same!(self, session(self.id(which))),
             Step::SessionsOf(of) => same!(self, sessions_of(&subject(of))),
             Step::EndSession(which) => same!(self, end_session(self.id(which))),
+            Step::Living(after, most) => same!(self, living_sessions(after.map(|which| self.id(which)), most)),
+            Step::EndSessions(ref which) => {
+                let ids: Vec<SessionId> = which.iter().map(|which| self.id(*which)).collect();
+                same!(self, end_sessions(&ids));
+            }
             Step::EndSubject(of) => {
                 same!(self, end_subject(&subject(of)));
                 same!(self, epochs(&subject(of)));

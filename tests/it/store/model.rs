@@ -324,6 +324,21 @@ impl Store for Model {
         Ok(existed)
     }
 
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+        let rows = self.rows();
+        let now = self.clock.now();
+        let living = rows.sessions.values().filter(|session| Some(session.id) > after && rows.is_alive(session, now));
+        Ok(living.take(most as usize).cloned().collect())
+    }
+
+    async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        let mut ended = 0;
+        for id in ids {
+            ended += u64::from(self.end_session(*id).await?);
+        }
+        Ok(ended)
+    }
+
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError> {
         Ok(self.rows().bump(subject, self.clock.now()))
     }
