@@ -73,6 +73,8 @@ pub struct Authority {
     contact: RwLock<Option<Contact>>,
     max_staleness: Duration,
     known: Mutex<Known>,
+    /// One report at a time: an older word must not come after a newer one.
+    reporting: tokio::sync::Mutex<()>,
     listening: AtomicBool,
     /// There may be something to read.
     wakeup: Notify,
@@ -167,6 +169,7 @@ impl Authority {
             contact: RwLock::default(),
             max_staleness: config.max_staleness,
             known: Mutex::default(),
+            reporting: tokio::sync::Mutex::default(),
             listening: AtomicBool::new(false),
             wakeup: Notify::new(),
             overheard: Notify::new(),

@@ -81,6 +81,9 @@ impl Authority {
                         tracing::error!(%error, "the signing keys have changed and cannot be used: trying again");
                     }
                     keys_fail = followed.is_err();
+                    if !keys_fail && let Err(error) = self.answer(page.asked).await {
+                        tracing::debug!(%error, "what is in force here is not reported yet");
+                    }
                 }
                 Err(error) => {
                     self.metrics.feed_failures.inc();

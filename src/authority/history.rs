@@ -48,7 +48,7 @@ impl Authority {
                 self.tend_now.notify_one();
             }
             known.rollback = rollback.or(known.rollback);
-            (known.looked, known.asked) = (true, page.asked);
+            known.looked = true;
             let due = BEAT_EVERY + self.keys.stagger();
             known.beat_is_due = page.now.since(beaten) >= due || beaten > page.now;
             known.beat
@@ -59,6 +59,12 @@ impl Authority {
             self.known().beat = beat;
             self.metrics.feed_lag_seconds.observe(page.now.since(beaten).as_secs_f64());
         }
+        Ok(())
+    }
+
+    /// Answers the question of a page, when what the page says is held already, and the keys are those it names.
+    pub(super) async fn answer(&self, asked: u64) -> Result<(), StoreError> {
+        self.known().asked = asked;
         self.answer_question().await
     }
 
@@ -136,6 +142,7 @@ impl Authority {
 
     /// Says that what was revoked before the last question is refused here, if that is so and was not said.
     async fn answer_question(&self) -> Result<(), StoreError> {
+        let _turn = self.reporting.lock().await;
         let asked = {
             let known = self.known();
             if known.owes || known.heard == known.asked {
@@ -152,9 +159,11 @@ impl Authority {
         self.known().beat_is_due
     }
 
-    /// The last question this replica has answered.
-    pub(super) fn heard(&self) -> u64 {
-        self.known().heard
+    /// Says that this replica is there.
+    pub(super) async fn report(&self) -> Result<(), StoreError> {
+        let _turn = self.reporting.lock().await;
+        let heard = self.known().heard;
+        self.store.report(&self.replica(heard)).await
     }
 
     /// Whether every replica that is there has written back what it held when the history was lost.

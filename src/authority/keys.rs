@@ -152,7 +152,7 @@ impl Authority {
     /// # Errors
     /// [`KeysError`]; what is left to do comes again.
     pub async fn tend_keys(&self) -> Result<(), KeysError> {
-        self.store.report(&self.replica(self.heard())).await?;
+        self.report().await?;
         let live = self.store.replicas(LIVE).await?;
         let ratchet = ratchet(&self.realm, &self.keys.secrets, &live);
         if ratchet.signs_with() != self.keys.ratchet().signs_with() {
