@@ -8,6 +8,7 @@
 mod check;
 pub mod checked;
 mod document;
+pub mod postgres;
 pub mod problem;
 pub mod reference;
 mod value;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::postgres::Postgres;
 use crate::domain::access_token::TokenRules;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
@@ -135,11 +136,8 @@ pub struct Store {
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     Sqlite(PathBuf),
-    /// A `postgres://` URL; holds a password, so `Debug` shows host and database only.
-    Postgres {
-        url: String,
-        ca_file: Option<PathBuf>,
-    },
+    /// Holds a password, so `Debug` shows host and database only.
+    Postgres(Box<Postgres>),
 }
 
 /// How new revocations are heard of.
@@ -279,12 +277,7 @@ impl std::fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres { url, .. } => {
-                let place = url::Url::parse(url).ok();
-                let host = place.as_ref().and_then(|url| url.host_str()).unwrap_or("?");
-                let port = place.as_ref().and_then(url::Url::port).map(|port| format!(":{port}")).unwrap_or_default();
-                write!(f, "postgres://{host}{port}{}", place.as_ref().map_or("", url::Url::path))
-            }
+            Self::Postgres(postgres) => write!(f, "{}", postgres.place.address()),
         }
     }
 }

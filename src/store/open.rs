@@ -18,10 +18,10 @@ pub async fn open(store: &checked::Store, realm: &str, clock: SharedClock) -> Re
         StoreLocation::Sqlite(path) => {
             SqliteStore::open(path, realm, clock, store.timeout).await.map(|store| Arc::new(store) as _)
         }
-        StoreLocation::Postgres { url, ca_file } => {
-            PostgresStore::open(url, ca_file.as_deref(), realm, store.connections, store.timeout)
-                .await
-                .map(|store| Arc::new(store) as _)
+        StoreLocation::Postgres(postgres) => {
+            // Boxed: what a connection takes to come about would be part of every start's future.
+            let opening = Box::pin(PostgresStore::open_at(postgres, realm, store.connections, store.timeout));
+            opening.await.map(|store| Arc::new(store) as _)
         }
     };
     opened.map_err(|error| OpenError { place: store.location.to_string(), error })
@@ -31,7 +31,7 @@ pub async fn open(store: &checked::Store, realm: &str, clock: SharedClock) -> Re
 pub async fn migrate(location: &StoreLocation, timeout: Duration) -> Result<usize, OpenError> {
     let migrated = match location {
         StoreLocation::Sqlite(path) => SqliteStore::migrate(path, timeout).await,
-        StoreLocation::Postgres { url, ca_file } => PostgresStore::migrate(url, ca_file.as_deref(), timeout).await,
+        StoreLocation::Postgres(postgres) => Box::pin(PostgresStore::migrate_at(postgres, timeout)).await,
     };
     migrated.map_err(|error| OpenError { place: location.to_string(), error })
 }

@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use self::connection::{Connections, options, store_error};
+use self::connection::{Connections, store_error};
 use self::cursor::Position;
+use self::reach::Reach;
 use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
@@ -20,6 +21,7 @@ use super::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
+use crate::config::checked::Postgres;
 use crate::domain::history::Mark;
 use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::{ALLOWANCE, Revocation};
@@ -35,6 +37,8 @@ mod history;
 mod keys;
 mod listen;
 mod living;
+mod pool;
+mod reach;
 mod schema;
 mod statements;
 
@@ -54,14 +58,28 @@ impl PostgresStore {
         connections: u32,
         timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let options = options(url, ca_file)?;
-        schema::check(&options, timeout).await?;
-        Ok(Self { connections: Connections::new(options, connections, timeout), realm: realm.to_owned() })
+        Self::open_at(&Postgres::at(url, ca_file), realm, connections, timeout).await
+    }
+
+    /// As [`Self::open`], at a place that may change.
+    pub async fn open_at(
+        postgres: &Postgres,
+        realm: &str,
+        connections: u32,
+        timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        let connections = Connections::open(postgres, connections, timeout).await?;
+        Ok(Self { connections, realm: realm.to_owned() })
     }
 
     /// Brings the schema up to date, under a lock, and says how many migrations that took. `timeout` is for connecting.
     pub async fn migrate(url: &str, ca_file: Option<&Path>, timeout: Duration) -> Result<usize, StoreError> {
-        schema::migrate(&options(url, ca_file)?, timeout).await
+        Self::migrate_at(&Postgres::at(url, ca_file), timeout).await
+    }
+
+    /// As [`Self::migrate`], at a place as it was configured.
+    pub async fn migrate_at(postgres: &Postgres, timeout: Duration) -> Result<usize, StoreError> {
+        schema::migrate(&Reach::first(&postgres.place)?, timeout).await
     }
 
     /// The lock that puts concurrent calls about one thing in sequence.
@@ -295,7 +313,10 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {
-        listen::listen(self.connections.listen_options(), &self.realm, self.connections.timeout()).await.map(Some)
+        match self.connections.listen_options().await? {
+            Some(options) => listen::listen(options, &self.realm, self.connections.timeout()).await.map(Some),
+            None => Ok(Some(Box::new(listen::Unheard))),
+        }
     }
 
     async fn wake(&self) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod contract;
 mod histories;
 pub mod model;
 mod opening;
+mod pooler;
 mod postgres;
 pub mod samples;
 mod sqlite;

@@ -7,6 +7,7 @@ pub mod client;
 pub mod deployment;
 pub mod named_tests;
 pub mod net;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod raw;

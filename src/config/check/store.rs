@@ -1,23 +1,21 @@
 //! `[store]` and `[revocation]`.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
+use zeroize::Zeroizing;
 
 use crate::config::checked::{Feed, Migrate, Store, StoreLocation};
 use crate::config::document::{Document, Entry, Section, Setting};
-use crate::config::value::file_fault;
+use crate::config::postgres::{self, Address, Fault, Place, Postgres};
 
 pub(super) fn store(document: &Document<'_>) -> Option<Store> {
     let section = document.section("store");
     let ca_file = section.entry("ca_file").and_then(|file| file.path());
     let unverified = section.flag("danger_unverified_tls");
     // An unreadable flag is a problem already, and no reason to suspect the URL too.
-    let (ca_path, may_be_unverified) = (ca_file.and_then(Setting::on), unverified.unwrap_or(true));
-    let location =
-        address(&section).and_then(|address| location(document, &section, &address, ca_path, may_be_unverified));
+    let ways = Ways { ca_file: ca_file.and_then(Setting::on), may_be_unverified: unverified.unwrap_or(true) };
+    let location = said(&section).and_then(|said| location(document, &section, &said, &ways));
     let connections = section.number("connections");
     let timeout = section.duration("timeout");
     let migrate = section.choice("migrate", |word| match word {
@@ -26,7 +24,7 @@ pub(super) fn store(document: &Document<'_>) -> Option<Store> {
         _ => None,
     });
     let location = location?;
-    let shared = matches!(location, StoreLocation::Postgres { .. });
+    let shared = matches!(location, StoreLocation::Postgres(_));
     Some(Store {
         connections: connections?,
         timeout: timeout?,
@@ -63,127 +61,131 @@ pub(super) fn max_staleness(document: &Document<'_>, poll_interval: Option<Durat
     Some(longest)
 }
 
-/// The store's URL and the key that says it.
-struct Address<'d> {
+/// The store's URL, and where it is said.
+struct Said<'d> {
     entry: Entry<'d>,
     text: String,
+    file: Option<PathBuf>,
 }
 
-fn address<'d>(section: &Section<'d>) -> Option<Address<'d>> {
+/// What a location depends on besides its URL.
+struct Ways {
+    ca_file: Option<PathBuf>,
+    may_be_unverified: bool,
+}
+
+fn said<'d>(section: &Section<'d>) -> Option<Said<'d>> {
     let entry = section.entry("url_file")?;
     let Setting::On(path) = entry.path()? else {
         let entry = section.entry("url")?;
-        return entry.text().map(|text| Address { entry, text });
+        return entry.text().map(|text| Said { entry, text, file: None });
     };
     if section.has("url") {
         entry.refuse("store.url is there too", "keep one of the two");
         return None;
     }
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(Address { entry, text: text.trim().to_owned() }),
-        Err(error) => {
-            entry.refuse(
-                file_fault(&error),
-                "mend the path or the file's mode; relative paths start at the current directory",
-            );
-            None
-        }
-    }
+    let text = file(&entry, &path)?.to_string();
+    Some(Said { entry, text, file: Some(path) })
 }
 
-fn location(
-    document: &Document<'_>,
-    section: &Section<'_>,
-    Address { entry, text }: &Address<'_>,
-    ca_file: Option<PathBuf>,
-    unverified: bool,
-) -> Option<StoreLocation> {
-    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+fn file(entry: &Entry<'_>, path: &Path) -> Option<Zeroizing<String>> {
+    let read = postgres::read(path);
+    read.map_err(|fault| {
+        let hint = "mend the path, the file or its mode; relative paths start at the current directory";
+        entry.refuse(fault, hint);
+    })
+    .ok()
+}
+
+fn location(document: &Document<'_>, section: &Section<'_>, said: &Said<'_>, ways: &Ways) -> Option<StoreLocation> {
+    let (scheme, rest) = said.text.split_once(':').unwrap_or(("", &said.text));
     match scheme {
-        "sqlite" => {
-            if unverified {
-                document.warn("store.danger_unverified_tls: without effect, SQLite is a file");
-            }
-            if ca_file.is_some() {
-                section.refuse("ca_file", "SQLite is a file and has no certificate", "remove ca_file");
-            }
-            if rest.is_empty() || rest.starts_with("//") || rest == ":memory:" || rest.contains('?') {
-                entry.refuse("not the path of a file", "write sqlite:PATH, for example sqlite:data/sidegate.db");
-                return None;
-            }
-            Some(StoreLocation::Sqlite(document.surroundings().base.join(rest)))
-        }
+        "sqlite" => sqlite(document, section, &said.entry, rest, ways),
         "postgres" | "postgresql" => {
-            let is_safe = check_tls(section, entry, text, ca_file.is_some())?;
-            match (unverified, is_safe) {
+            let is_safe = transport(section, &said.entry, &said.text, ways)?;
+            match (ways.may_be_unverified, is_safe) {
                 (true, true) => document.warn("store.danger_unverified_tls: without effect, the connection is safe"),
                 (true, false) => document.warn(
                     "store.danger_unverified_tls: whoever is between here and the database can take over every account",
                 ),
-                (false, true) => {}
-                (false, false) => entry.refuse(
-                    "a database on another host without sslmode=verify-full",
-                    "add ?sslmode=verify-full, and ca_file if the authority is your own; or danger_unverified_tls = true",
-                ),
+                (false, _) => {}
             }
-            Some(StoreLocation::Postgres { url: text.clone(), ca_file })
+            let password_file = section.entry("password_file")?;
+            let password = match password_file.path()? {
+                Setting::Off => None,
+                Setting::On(path) => Some((file(&password_file, &path)?, path)),
+            };
+            let (password, password_file) = password.unzip();
+            let place = Place {
+                url_file: said.file.clone(),
+                password_file,
+                ca_file: ways.ca_file.clone(),
+                unverified: ways.may_be_unverified,
+                address: Address { url: said.text.clone().into(), password },
+            };
+            let listen = listen(section, &place, ways)?;
+            Some(StoreLocation::Postgres(Box::new(Postgres { place, listen: listen.on() })))
         }
         _ => {
-            entry.refuse("not a store", "write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
+            said.entry.refuse("not a store", "write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
             None
         }
     }
 }
 
-/// Whether nobody on the way can read or take over the connection. Passwords, sessions and sealed keys travel on it: to
-/// another host that takes TLS with both the certificate and its name checked.
-fn check_tls(section: &Section<'_>, entry: &Entry<'_>, text: &str, has_ca: bool) -> Option<bool> {
-    // A slash in a password ends the host there, and the rest of the password becomes a database's name, which is shown.
-    let is_whole = |url: &Url| !url.cannot_be_a_base() && !url.path().contains('@');
-    let Some(url) = Url::parse(text).ok().filter(is_whole) else {
-        entry.refuse(
-            "not a URL",
-            "write postgres://USER:PASSWORD@HOST/DATABASE, with %40 for `@`, %2F for `/` and so on in the password",
-        );
-        return None;
-    };
-    let modes: Vec<_> = url.query_pairs().filter(|(name, _)| matches!(&**name, "sslmode" | "ssl-mode")).collect();
-    let mode = modes.last().map_or("prefer", |(_, mode)| mode);
-    let known = matches!(mode, "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full");
-    if !known || modes.len() > 1 {
-        entry.refuse("sslmode is not one of the accepted words, or stands twice", "write sslmode=verify-full");
+fn sqlite(
+    document: &Document<'_>,
+    section: &Section<'_>,
+    entry: &Entry<'_>,
+    rest: &str,
+    ways: &Ways,
+) -> Option<StoreLocation> {
+    if ways.may_be_unverified {
+        document.warn("store.danger_unverified_tls: without effect, SQLite is a file");
+    }
+    if ways.ca_file.is_some() {
+        section.refuse("ca_file", "SQLite is a file and has no certificate", "remove ca_file");
+    }
+    for (key, lack, hint) in [
+        ("password_file", "SQLite is a file and has no password", "remove password_file"),
+        ("listen_url_file", "SQLite is a file, which nobody listens to", "remove listen_url_file"),
+    ] {
+        if section.entry(key).and_then(|entry| entry.path()).and_then(Setting::on).is_some() {
+            section.refuse(key, lack, hint);
+        }
+    }
+    if rest.is_empty() || rest.starts_with("//") || rest == ":memory:" || rest.contains('?') {
+        entry.refuse("not the path of a file", "write sqlite:PATH, for example sqlite:data/sidegate.db");
         return None;
     }
-    let verified = matches!(mode, "verify-ca" | "verify-full");
-    if has_ca && !verified {
+    Some(StoreLocation::Sqlite(document.surroundings().base.join(rest)))
+}
+
+/// The same server, user and rules, by another way.
+fn listen(section: &Section<'_>, place: &Place, ways: &Ways) -> Option<Setting<Place>> {
+    let entry = section.entry("listen_url_file")?;
+    let Setting::On(path) = entry.path()? else { return Some(Setting::Off) };
+    let url = file(&entry, &path)?;
+    transport(section, &entry, &url, ways)?;
+    let address = Address { url, password: place.address.password.clone() };
+    Some(Setting::On(Place { url_file: Some(path), address, ..place.clone() }))
+}
+
+/// Whether the connection is safe. `None`: the URL is of no use.
+fn transport(section: &Section<'_>, entry: &Entry<'_>, text: &str, ways: &Ways) -> Option<bool> {
+    let transport = postgres::judge(text).map_err(|Fault { message, hint }| entry.refuse(message, hint)).ok()?;
+    if ways.ca_file.is_some() && !transport.is_verified {
         section.refuse(
             "ca_file",
             "without effect: the certificate is not checked",
             "add sslmode=verify-full to store.url",
         );
     }
-    if hosts(&url).all(|host| host.is_empty()) {
-        // The driver would take the host from its own environment variables.
-        entry
-            .refuse("names no host", "write postgres://USER:PASSWORD@HOST/DATABASE, or ?host=FOLDER for a Unix socket");
-        return None;
+    if !transport.is_safe && !ways.may_be_unverified {
+        entry.refuse(
+            postgres::UNSAFE,
+            "add ?sslmode=verify-full, and ca_file if the authority is your own; or danger_unverified_tls = true",
+        );
     }
-    Some(mode == "verify-full" || hosts(&url).all(|host| is_local(&host)))
-}
-
-/// Every place the driver may connect to: parameters override the URL's own host.
-fn hosts(url: &Url) -> impl Iterator<Item = String> {
-    let parameters = url.query_pairs().filter(|(name, _)| matches!(&**name, "host" | "hostaddr"));
-    url.host_str().map(str::to_owned).into_iter().chain(parameters.map(|(_, host)| host.into_owned()))
-}
-
-/// This machine, or a Unix socket.
-fn is_local(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    host.is_empty()
-        || host == "localhost"
-        || host.starts_with('/')
-        || host.to_ascii_lowercase().starts_with("%2f")
-        || loopback
+    Some(transport.is_safe)
 }

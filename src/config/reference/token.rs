@@ -20,7 +20,22 @@ pub(super) const STORE: Section = Section {
             Kind::Text("a path, or `\"\"` = none"),
             r#""""#,
             "A file that holds the URL, for example a mounted secret; white space around it is dropped. Instead of \
-             `url`.",
+             `url`. Read again while sidegate runs: a Postgres URL that has changed is used as soon as a connection can \
+             be made with it.",
+        ),
+        key(
+            "password_file",
+            Kind::Text("a path, or `\"\"` = none"),
+            r#""""#,
+            "A file that holds the Postgres password, instead of the URL's own; white space around it is dropped. Read \
+             again while sidegate runs, as `url_file` is.",
+        ),
+        key(
+            "listen_url_file",
+            Kind::Text("a path, or `\"\"` = none"),
+            r#""""#,
+            "A file that holds a URL of the same Postgres that leads around a pooler: LISTEN needs a session of its own. \
+             One connection is made with it; `password_file` and the rules for TLS hold for it too.",
         ),
         key(
             "ca_file",

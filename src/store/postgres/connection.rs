@@ -1,75 +1,38 @@
-//! How Postgres is reached, how long it may take, and what its errors mean.
+//! How long a call may take, how it is carried out, and what errors mean.
 //!
 //! Every call has one deadline for everything: waiting for a connection, the statement, and its retries. The server gives
 //! a statement up before we do: what a caller was told is unavailable is not carried out afterwards, unless the answer
-//! was lost on the way. A connection that did not come back cleanly is closed instead of being used again.
+//! was lost on the way. No more calls wait than could be served in time; the rest are told at once.
 //!
-//! The limits are settings of the session: behind a pooler that shares sessions, give sidegate a role of its own.
+//! On a session of our own a statement is prepared once, and is a transaction by itself. Behind a pooler that gives each
+//! transaction another session, every statement goes with its limits in a transaction that says where it begins and ends,
+//! and leaves nothing on the session: no setting, no prepared statement, no lock.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
-use std::ops::{Deref, DerefMut};
-use std::path::Path;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres};
-use url::{Host, Url};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
+use tokio::sync::Semaphore;
 
 use super::super::StoreError;
 use super::super::rows::driver_error;
+use super::pool::Pool;
+use super::reach::{Reach, Session};
+use super::schema;
+use crate::config::checked;
+use crate::config::postgres::Place;
 use crate::domain::time::millis;
-
-/// What the URL says, made strict: a server that is not on this machine must prove who it is, unless the URL itself
-/// asks for less.
-pub(super) fn options(url: &str, ca_file: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
-    let invalid = |why: &dyn std::fmt::Display| StoreError::Unavailable(format!("the URL is not usable: {why}"));
-    let parsed = Url::parse(url).map_err(|error| invalid(&error))?;
-    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-        return Err(invalid(&"it does not begin with postgres://"));
-    }
-    let mut options = PgConnectOptions::from_url(&parsed).map_err(|error| invalid(&error))?;
-    if let Some(Host::Ipv6(address)) = parsed.host() {
-        options = options.host(&address.to_string());
-    }
-    let says_mode = parsed.query_pairs().any(|(key, _)| matches!(&*key, "sslmode" | "ssl-mode"));
-    if !says_mode {
-        let mode = if is_local(&options) { PgSslMode::Prefer } else { PgSslMode::VerifyFull };
-        options = options.ssl_mode(mode);
-    }
-    if let Some(file) = ca_file {
-        options = options.ssl_root_cert(file);
-    }
-    if options.get_application_name().is_none() {
-        options = options.application_name("sidegate");
-    }
-    // No floating point is stored, and poolers refuse start-up parameters they do not know.
-    Ok(options.extra_float_digits(None).disable_statement_logging())
-}
-
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_some()
-        || host.starts_with('/')
-        || host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// One connection outside the pool, with an error that says why there is none (the pool would only say that it waited).
-pub(super) async fn connect(options: &PgConnectOptions, timeout: Duration) -> Result<PgConnection, StoreError> {
-    match tokio::time::timeout(timeout, PgConnection::connect_with(options)).await {
-        Ok(connected) => connected.map_err(|error| store_error(&error)),
-        Err(_) => Err(too_slow(timeout)),
-    }
-}
 
 /// The pool, and the deadline of every call.
 #[derive(Debug)]
 pub(super) struct Connections {
-    pool: PgPool,
+    pool: Pool,
+    listen: Option<Pool>,
     timeout: Duration,
+    /// Calls that may be under way or waiting.
+    calls: Semaphore,
     begin: String,
 }
 
@@ -79,44 +42,54 @@ pub(super) trait Statement<'q>: Fn() -> Query<'q, Postgres, PgArguments> + Send 
 impl<'q, F: Fn() -> Query<'q, Postgres, PgArguments> + Send + Sync> Statement<'q> for F {}
 
 impl Connections {
-    pub(super) fn new(options: PgConnectOptions, connections: u32, timeout: Duration) -> Self {
+    /// Connects once, to see that the server answers and the schema is this version's.
+    pub(super) async fn open(
+        postgres: &checked::Postgres,
+        connections: u32,
+        timeout: Duration,
+    ) -> Result<Self, StoreError> {
         let limit = millis(timeout / 16 * 7).clamp(1, i64::from(i32::MAX));
-        let limits = |local: &str| {
-            ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
-                .map(|setting| format!("SET {local} {setting} = {limit}"))
-                .join("; ")
+        let reach = Reach::first(&postgres.place)?;
+        let session = schema::check(&reach, timeout).await?;
+        if session == Session::Shared {
+            tracing::info!(
+                place = %reach.address,
+                "the store is behind a pooler: every statement goes in a transaction of its own"
+            );
+        }
+        let settings: Vec<_> = LIMITS.iter().map(|setting| (*setting, limit.to_string())).collect();
+        let pool = |place: &Place, reach, connections| {
+            Pool::new(place.clone(), reach, connections, timeout / 2, settings.clone())
         };
-        let session_limits = limits("SESSION");
-        let pool = PgPoolOptions::new()
-            .max_connections(connections.max(1))
-            .acquire_timeout(timeout / 2)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    // A connection that rested may have died with its server; one in use shows it by itself.
-                    if meta.idle_for > RESTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                let limits = session_limits.clone();
-                Box::pin(async move { connection.execute(AssertSqlSafe(limits)).await.map(drop) })
-            })
-            .connect_lazy_with(options);
-        // In a transaction the limits are said again, for poolers that give each transaction another session.
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", limits("LOCAL"));
-        Self { pool, timeout, begin }
+        let listen = match &postgres.listen {
+            Some(place) => Some(pool(place, Reach::first(place)?, 1)),
+            None => None,
+        };
+        let local: Vec<_> =
+            settings.iter().map(|(setting, limit)| format!("; SET LOCAL {setting} = {limit}")).collect();
+        Ok(Self {
+            pool: pool(&postgres.place, reach, connections),
+            listen,
+            timeout,
+            calls: Semaphore::new(CALLS_PER_CONNECTION * usize::try_from(connections.max(1)).unwrap_or(1)),
+            begin: format!("BEGIN ISOLATION LEVEL READ COMMITTED{}", local.concat()),
+        })
     }
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// How a connection outside the pool is made that listens.
-    pub(super) fn listen_options(&self) -> PgConnectOptions {
-        PgConnectOptions::clone(&self.pool.connect_options())
+    /// How a connection outside the pool is made that listens. `None`: sessions there are shared, and nobody would hear.
+    pub(super) async fn listen_options(&self) -> Result<Option<PgConnectOptions>, StoreError> {
+        let pool = self.listen.as_ref().unwrap_or(&self.pool);
+        let lease = self.in_time(pool.lease()).await?;
+        let options = pool.reach().options();
+        let session = lease.session();
+        if self.listen.is_none() {
+            lease.keep();
+        }
+        Ok((session == Session::Own).then_some(options))
     }
 
     /// Runs one statement, a transaction of its own, and returns its rows.
@@ -148,6 +121,9 @@ impl Connections {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        let Ok(_call) = self.calls.try_acquire() else {
+            return Err(StoreError::Unavailable("too many calls wait for postgres already".into()));
+        };
         match tokio::time::timeout(self.timeout, work).await {
             Ok(done) => done.map_err(|error| store_error(&error)),
             Err(_) => Err(too_slow(self.timeout)),
@@ -171,65 +147,53 @@ impl Connections {
         lock: Option<i64>,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut lease = Lease { connection: self.pool.acquire().await?, clean: false };
-        let rows = match lock {
-            None => statement.fetch_all(&mut *lease).await,
-            Some(lock) => self.transaction(&mut lease, lock, statement).await,
-        };
-        lease.settle(rows)
+        let mut lease = self.pool.lease().await?;
+        match (lock, lease.session()) {
+            (None, Session::Own) => {
+                let rows = statement.fetch_all(lease.connection()?).await;
+                lease.settle(rows)
+            }
+            (lock, session) => {
+                let statement = statement.persistent(session == Session::Own);
+                match self.transaction(lease.connection()?, lock, statement).await {
+                    (rows, true) => lease.settle(rows),
+                    (rows, false) => rows,
+                }
+            }
+        }
     }
 
+    /// Also says whether the transaction is over for certain.
     async fn transaction(
         &self,
         connection: &mut PgConnection,
-        lock: i64,
+        lock: Option<i64>,
         statement: Query<'_, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut transaction = connection.begin_with(AssertSqlSafe(self.begin.clone())).await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *transaction).await?;
-        let rows = statement.fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(rows)
-    }
-}
-
-/// A connection of the pool that goes back only after [`Self::settle`] found it clean.
-struct Lease {
-    connection: PoolConnection<Postgres>,
-    clean: bool,
-}
-
-impl Lease {
-    /// The answer is here: unless the connection itself broke, it can be used again.
-    fn settle<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        self.clean = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
-        answer
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.clean {
-            self.connection.close_on_drop();
+    ) -> (Result<Vec<PgRow>, sqlx::Error>, bool) {
+        let mut transaction = match connection.begin_with(AssertSqlSafe(self.begin.clone())).await {
+            Ok(transaction) => transaction,
+            Err(error) => return (Err(error), false),
+        };
+        let work = async {
+            if let Some(lock) = lock {
+                // In the text: a parameter would take another two messages.
+                let lock = AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({lock})"));
+                sqlx::raw_sql(lock).execute(&mut *transaction).await?;
+            }
+            statement.fetch_all(&mut *transaction).await
+        };
+        match work.await {
+            Ok(rows) => match transaction.commit().await {
+                Ok(()) => (Ok(rows), true),
+                Err(error) => (Err(error), false),
+            },
+            // Now, and not when the connection is used again: until then locks are held, and a pooler's session.
+            Err(error) => (Err(error), transaction.rollback().await.is_ok()),
         }
     }
 }
 
-impl Deref for Lease {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
-fn too_slow(timeout: Duration) -> StoreError {
+pub(super) fn too_slow(timeout: Duration) -> StoreError {
     StoreError::Unavailable(format!("postgres did not answer within {} ms", timeout.as_millis()))
 }
 
@@ -238,7 +202,7 @@ fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(sql_state(error).as_deref(), Some("40001" | "40P01"))
 }
 
-fn sql_state(error: &sqlx::Error) -> Option<String> {
+pub(super) fn sql_state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(Cow::into_owned)
 }
 
@@ -264,40 +228,8 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
 
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const RESTED: Duration = Duration::from_secs(1);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A statement takes a millisecond or a few: the last in the queue still has its turn.
+const CALLS_PER_CONNECTION: usize = 256;
 
-    fn mode(url: &str) -> PgSslMode {
-        options(url, None).unwrap().get_ssl_mode()
-    }
-
-    #[test]
-    fn a_server_elsewhere_must_prove_who_it_is_unless_the_url_asks_for_less() {
-        for url in ["postgres://u:p@db.internal/x", "postgresql://10.0.0.5/x", "postgres://[2001:db8::1]/x"] {
-            assert!(matches!(mode(url), PgSslMode::VerifyFull), "{url}");
-        }
-        assert!(matches!(mode("postgres://db.internal/x?sslmode=require"), PgSslMode::Require));
-        for url in
-            ["postgres://localhost/x", "postgres://127.0.0.9/x", "postgres://[::1]/x", "postgres://%2Frun%2Fpg/x"]
-        {
-            assert!(matches!(mode(url), PgSslMode::Prefer), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_host_in_the_query_counts_too() {
-        assert!(matches!(mode("postgres://localhost/x?host=db.internal"), PgSslMode::VerifyFull));
-        assert!(matches!(mode("postgres:///x?host=/run/postgresql"), PgSslMode::Prefer));
-    }
-
-    #[test]
-    fn an_unusable_url_is_an_error_without_its_password() {
-        for url in ["mysql://u:hunter2@h/x", "postgres://u:hunter2@h:99999/x", "hunter2"] {
-            let error = options(url, None).unwrap_err().to_string();
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
-}
+const LIMITS: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];

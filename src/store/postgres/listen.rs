@@ -16,6 +16,9 @@ struct Listener {
     realm: String,
 }
 
+/// Where every session is shared: nothing ever comes. LISTEN is not even said, for the pooler's next client would hear.
+pub(super) struct Unheard;
+
 /// Listens on a new connection.
 pub(super) async fn listen(
     options: PgConnectOptions,
@@ -54,6 +57,13 @@ impl Wakeups for Listener {
                 Err(error) => return Err(store_error(&error)),
             }
         }
+    }
+}
+
+#[async_trait]
+impl Wakeups for Unheard {
+    async fn next(&mut self) -> Result<(), StoreError> {
+        std::future::pending().await
     }
 }
 

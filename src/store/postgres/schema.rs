@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::super::StoreError;
 use super::super::schema::{self, Standing, Step};
-use super::connection::{connect, store_error};
+use super::connection::store_error;
+use super::reach::{Reach, Session};
 
 /// Brings the schema up to date and says how many migrations that took.
-pub(super) async fn migrate(options: &PgConnectOptions, timeout: Duration) -> Result<usize, StoreError> {
-    let mut connection = connect(options, timeout).await?;
+pub(super) async fn migrate(reach: &Reach, timeout: Duration) -> Result<usize, StoreError> {
+    let (mut connection, _) = reach.connect_in(timeout).await?;
     let migrator = migrator();
-    let done = match schema::standing(&applied(&mut connection).await?, &steps(&migrator))? {
+    let done = match schema::standing(&read(&mut connection).await?, &steps(&migrator))? {
         Standing::Current => 0,
         Standing::Behind(_) => apply(&mut connection, migrator).await?,
     };
@@ -26,19 +26,29 @@ pub(super) async fn migrate(options: &PgConnectOptions, timeout: Duration) -> Re
     Ok(done)
 }
 
-/// Fails unless the schema is this version's.
-pub(super) async fn check(options: &PgConnectOptions, timeout: Duration) -> Result<(), StoreError> {
-    let mut connection = connect(options, timeout).await?;
-    let applied = applied(&mut connection).await?;
+/// Fails unless the schema is this version's. Says whose session it was read in.
+pub(super) async fn check(reach: &Reach, timeout: Duration) -> Result<Session, StoreError> {
+    let (mut connection, session) = reach.connect_in(timeout).await?;
+    let applied = read(&mut connection).await?;
     let _ = connection.close().await;
-    schema::require_current(&applied, &steps(&migrator()))
+    schema::require_current(&applied, &steps(&migrator()))?;
+    Ok(session)
+}
+
+/// What was applied, in a transaction that only reads.
+async fn read(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
+    let mut transaction = connection.begin().await.map_err(|error| store_error(&error))?;
+    let applied = applied(&mut transaction).await;
+    transaction.rollback().await.map_err(|error| store_error(&error))?;
+    applied
 }
 
 async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<usize, StoreError> {
     let failed = |error: sqlx::Error| store_error(&error);
     let mut transaction = connection.begin().await.map_err(failed)?;
     transaction.execute(LIMITS).await.map_err(failed)?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await.map_err(failed)?;
+    let lock = AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({LOCK})"));
+    transaction.execute(sqlx::raw_sql(lock)).await.map_err(failed)?;
     // Another migration may have finished while this one waited.
     let missing = match schema::standing(&applied(&mut transaction).await?, &steps(&migrator))? {
         Standing::Current => return Ok(0),
@@ -50,16 +60,20 @@ async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<
     }
     migrator.set_locking(false);
     migrator.run(&mut *transaction).await.map_err(|error| migration_error(&error))?;
+    // The library has prepared statements by name: the next who gets a pooler's session would find them there.
+    transaction.clear_cached_statements().await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     Ok(missing)
 }
 
+/// In a transaction, and unnamed: behind a pooler a statement that is prepared outlives neither.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
     if !exists(connection, TABLE).await? {
         return Ok(Vec::new());
     }
     let read = async {
         let rows = sqlx::query("SELECT version, checksum FROM sidegate._sqlx_migrations ORDER BY version")
+            .persistent(false)
             .fetch_all(connection)
             .await?;
         rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect()
@@ -69,7 +83,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError>
 }
 
 async fn exists(connection: &mut PgConnection, question: &'static str) -> Result<bool, StoreError> {
-    let row = sqlx::query(question).fetch_one(connection).await;
+    let row = sqlx::query(question).persistent(false).fetch_one(connection).await;
     row.and_then(|row| row.try_get("found")).map_err(|error| store_error(&error))
 }
 
@@ -106,7 +120,8 @@ const TABLE: &str = "
     ) AS found";
 
 /// A migration may rewrite a table, but should not queue behind a lock for ever.
-const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'";
+const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; \
+                      SET LOCAL idle_in_transaction_session_timeout = '1min'";
 
 /// Any constant: "sidegate" in ASCII.
 const LOCK: i64 = 0x7369_6465_6761_7465;

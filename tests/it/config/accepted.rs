@@ -109,12 +109,28 @@ fn another_host_needs_full_verification_or_the_danger_switch() {
 fn a_store_url_may_come_from_a_file_or_a_variable() {
     let config = accepted("store.url_file = 'store-url'");
     assert!(
-        matches!(config.store.location, StoreLocation::Postgres { url, .. } if url == "postgres://ann:pw@localhost/x")
+        matches!(&config.store.location, StoreLocation::Postgres(at) if *at.place.address().url == "postgres://ann:pw@localhost/x")
     );
     let config = accepted("store.url = 'postgres://ann:${NAME}@localhost/$${x}'");
     assert!(
-        matches!(config.store.location, StoreLocation::Postgres { url, .. } if url == "postgres://ann:value@localhost/${x}")
+        matches!(&config.store.location, StoreLocation::Postgres(at) if *at.place.address().url == "postgres://ann:value@localhost/${x}")
     );
+}
+
+#[test]
+fn a_password_may_be_in_a_file_and_holds_for_the_connection_that_listens_too() {
+    let config = accepted(
+        "store.url = 'postgres://ann:old@localhost/x'\nstore.password_file = 'store-password'\n\
+         store.listen_url_file = 'store-url'",
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let StoreLocation::Postgres(at) = config.store.location else { panic!("it is a Postgres") };
+    let listen = at.listen.unwrap();
+    assert_eq!(*listen.address().url, "postgres://ann:pw@localhost/x");
+    for place in [&at.place, &listen] {
+        assert_eq!(place.address().password.as_ref().map(|password| password.as_str()), Some("hunter2"));
+        assert!(place.may_change());
+    }
 }
 
 #[test]

@@ -13,7 +13,9 @@ use sidegate::store::sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{self, Database, DatabaseClock};
 
 /// What time it is when a test begins.
@@ -50,8 +52,16 @@ pub struct Bench {
 }
 
 enum Place {
-    Sqlite { path: PathBuf, _folder: TempDir },
-    Postgres { database: Database, clock: DatabaseClock },
+    Sqlite {
+        path: PathBuf,
+        _folder: TempDir,
+    },
+    /// With the way that the store takes to it.
+    Postgres {
+        database: Database,
+        url: String,
+        clock: DatabaseClock,
+    },
 }
 
 impl Bench {
@@ -64,9 +74,23 @@ impl Bench {
 
     pub async fn postgres() -> Self {
         let database = postgres::database().await;
-        PostgresStore::migrate(&database.url, None, PATIENCE).await.unwrap();
+        let url = database.url.clone();
+        Self::on_postgres(database, url).await
+    }
+
+    /// A Postgres behind a pooler, with less connections than the store has.
+    pub async fn pgbouncer() -> Self {
+        static SHARED: OnceCell<PgBouncer> = OnceCell::const_new();
+        let database = postgres::database().await;
+        let pgbouncer = SHARED.get_or_init(|| PgBouncer::start(&database, 2, "server_idle_timeout = 5")).await;
+        let url = pgbouncer.database(&database).url;
+        Self::on_postgres(database, url).await
+    }
+
+    async fn on_postgres(database: Database, url: String) -> Self {
+        PostgresStore::migrate(&url, None, PATIENCE).await.unwrap();
         let clock = database.take_clock(START).await;
-        Self::new(Place::Postgres { database, clock }).await
+        Self::new(Place::Postgres { database, url, clock }).await
     }
 
     async fn new(place: Place) -> Self {
@@ -118,9 +142,7 @@ impl Bench {
 async fn open(place: &Place, realm: &str, clock: SharedClock) -> Arc<dyn Store> {
     match place {
         Place::Sqlite { path, .. } => Arc::new(SqliteStore::open(path, realm, clock, PATIENCE).await.unwrap()),
-        Place::Postgres { database, .. } => {
-            Arc::new(PostgresStore::open(&database.url, None, realm, 4, PATIENCE).await.unwrap())
-        }
+        Place::Postgres { url, .. } => Arc::new(PostgresStore::open(url, None, realm, 4, PATIENCE).await.unwrap()),
     }
 }
 

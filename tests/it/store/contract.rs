@@ -120,4 +120,5 @@ macro_rules! cases {
     };
 }
 
-store_contract!(sqlite, postgres);
+// A pooler is no other store: it must make no difference.
+store_contract!(sqlite, postgres, pgbouncer);

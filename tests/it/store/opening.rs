@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sidegate::clock::SystemClock;
-use sidegate::config::checked::{Migrate, Store, StoreLocation};
+use sidegate::config::checked::{Migrate, Postgres, Store, StoreLocation};
 use sidegate::domain::session::Epochs;
 use sidegate::store::{self, OpenError, StoreError};
 
@@ -17,7 +17,7 @@ async fn a_configured_store_is_migrated_when_the_operator_wants_it() {
     let database = postgres::database().await;
     for location in [
         StoreLocation::Sqlite(folder.path().join("data/sidegate.db")),
-        StoreLocation::Postgres { url: database.url.clone(), ca_file: None },
+        StoreLocation::Postgres(Box::new(Postgres::at(&database.url, None))),
     ] {
         let configured = |migrate| Store { location: location.clone(), connections: 2, timeout: PATIENCE, migrate };
         let open = async |migrate| store::open(&configured(migrate), "default", Arc::new(SystemClock)).await;
@@ -41,10 +41,10 @@ async fn a_configured_store_is_migrated_when_the_operator_wants_it() {
 
 #[tokio::test]
 async fn an_error_names_the_place_in_one_line_and_no_secret() {
-    let location = StoreLocation::Postgres {
-        url: format!("postgres://sidegate:{PASSWORD}@127.0.0.1:1/orders"),
-        ca_file: Some("/nowhere/ca.pem".into()),
-    };
+    let location = StoreLocation::Postgres(Box::new(Postgres::at(
+        &format!("postgres://sidegate:{PASSWORD}@127.0.0.1:1/orders"),
+        Some("/nowhere/ca.pem".as_ref()),
+    )));
     let configured = Store { location, connections: 2, timeout: PATIENCE, migrate: Migrate::Auto };
     let opened: Result<_, OpenError> = store::open(&configured, "default", Arc::new(SystemClock)).await;
     let Err(error) = opened else { panic!("nobody listens there") };

@@ -84,6 +84,10 @@ impl Deployment {
         );
         let mut merged: toml::Table = base.parse().expect("the base settings are TOML");
         merge(&mut merged, settings.parse().expect("the settings are TOML"));
+        if let Some(toml::Value::Table(store)) = merged.get_mut("store").filter(|store| store.get("url_file").is_some())
+        {
+            store.remove("url");
+        }
         let deployment = Self { upstream, home, database, settings: merged };
         deployment.write_config("config.toml", free_address(), free_address());
         let migrated = deployment.command(&["migrate"]).await;

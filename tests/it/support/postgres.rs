@@ -226,7 +226,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 /// Whom to run the server as, if this is root.
-fn unprivileged_user() -> Option<(u32, u32)> {
+pub fn unprivileged_user() -> Option<(u32, u32)> {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return None;
     }
