@@ -43,6 +43,7 @@ mod listening;
 mod login;
 mod logout;
 pub mod passwords;
+mod patience;
 mod refresh;
 pub mod revocations;
 pub mod verified;

@@ -10,6 +10,7 @@ use crate::store::{Account, Created, NewSession, StoreError};
 use crate::telemetry::Event;
 
 use super::passwords::{Check, PasswordsError};
+use super::patience::Patience;
 use super::{Authority, TokenPair};
 
 /// What a client sent to `/login`.
@@ -88,12 +89,13 @@ impl Authority {
         self.turn_is_far(&request.from)?;
         // The slot before the store: however many come, no more than that ask it.
         let slot = passwords.slot().await?;
-        self.turn_from(&request.from).await?;
+        let mut patience = Patience::new(self.store_timeout);
+        patience.ask(self.turn_from(&request.from)).await?;
         let (mut account, mut turn) = (None, None);
         if let Some(name) = UserName::parse(&request.name) {
-            account = self.store.account(&name).await?;
+            account = patience.ask(self.store.account(&name)).await?;
             *subject = account.as_ref().map(|account| account.user.subject.clone());
-            turn = self.turn_as(&name, subject.as_ref(), &request.from).await?;
+            turn = patience.ask(self.turn_as(&name, subject.as_ref(), &request.from)).await?;
         }
         let stored = account.as_ref().map(|account| account.user.password_hash.clone());
         let check = passwords.check(slot, request.password.clone(), stored).await?;
@@ -104,7 +106,11 @@ impl Authority {
         if user.disabled {
             return Err(LoginError::Refused);
         }
-        self.forgive(turn).await;
+        let forgiven = async {
+            self.forgive(turn).await;
+            Ok::<_, StoreError>(())
+        };
+        patience.ask(forgiven).await?;
         let token = self.keys.ratchet().first(SessionId::from_bytes(self.entropy.bytes()), self.entropy.bytes());
         let new_session = NewSession {
             id: token.session(),
@@ -119,7 +125,8 @@ impl Authority {
             max_ttl: self.lifetimes.max,
             most: self.lifetimes.sessions_per_subject,
         };
-        let Created::Stored { session, ended } = self.store.create_session(&new_session).await? else {
+        let stored = patience.carry_out(self.store.create_session(&new_session)).await?;
+        let Created::Stored { session, ended } = stored else {
             return Err(LoginError::Refused);
         };
         if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
@@ -134,7 +141,8 @@ impl Authority {
         }
         if let Check::RightWithOldParameters(new) = check {
             // The login stands whether or not the better hash could be kept.
-            if let Err(error) = self.store.upgrade_password(&user.name, &user.password_hash, &new).await {
+            let upgrade = self.store.upgrade_password(&user.name, &user.password_hash, &new);
+            if let Err(error) = patience.ask(upgrade).await {
                 tracing::warn!(%error, "a password hash was not upgraded");
             }
         }

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{Advanced, StoreError, Swap};
 use crate::telemetry::Event;
 
+use super::patience::Patience;
 use super::{Authority, TokenPair};
 
 /// What a client sent to `/refresh`. No `Debug`: it holds the token.
@@ -112,9 +113,10 @@ impl Authority {
         if request.client_id.as_ref().is_some_and(|client| *client != self.client_id) {
             return Err(RefreshError::InvalidGrant("other_client"));
         }
-        self.turn_to_refresh(token.session(), &request.from).await?;
+        let mut patience = Patience::new(self.store_timeout);
+        patience.ask(self.turn_to_refresh(token.session(), &request.from)).await?;
         if let Some(scope) = &request.scope
-            && let Some(state) = self.store.session(token.session()).await?
+            && let Some(state) = patience.ask(self.store.session(token.session())).await?
             && state.session.hash == token.hash()
             && !state.session.grants(scope)
         {
@@ -143,10 +145,9 @@ impl Authority {
             longest_window: self.policy.longest_window(),
         };
         let mut failure = StoreError::Unavailable("the session kept changing".into());
-        let started = Stopwatch::start();
         let mut looked = false;
         for _ in 0..SWAPS {
-            match self.store.swap(&swap).await {
+            match patience.carry_out(self.store.swap(&swap)).await {
                 Ok(Some(Advanced { session, now })) => {
                     if swap.behind > 0 {
                         self.adopted(&session, swap.behind, request);
@@ -154,10 +155,11 @@ impl Authority {
                     return self.give_unless_ended(session, now, &successor, request).await;
                 }
                 Ok(None) => {}
-                // What was not answered may still have been stored: the row will tell.
+                // What was not answered may still have been stored: the row would tell, and the client's retry asks it.
+                Err(error) if patience.is_over() => return Err(error.into()),
                 Err(error) => failure = error,
             }
-            let row = self.store.session(token.session()).await?;
+            let row = patience.ask(self.store.session(token.session())).await?;
             let waited = request.arrived.elapsed();
             let attempt = Attempt {
                 token: &token,
@@ -169,7 +171,7 @@ impl Authority {
             };
             match judge(&attempt, row.as_ref(), &ratchet, &self.policy) {
                 // A store that took all its time to fail is not asked again and again.
-                Verdict::Live | Verdict::Adopt if started.elapsed() >= self.store_timeout => break,
+                Verdict::Live | Verdict::Adopt if patience.is_over() => break,
                 Verdict::Live => (swap.row_hash, swap.behind) = (token.hash(), 0),
                 Verdict::Adopt => {
                     let Some(SessionState { session, rollback: Some(rollback), .. }) = row else {
