@@ -9,6 +9,7 @@ mod architecture;
 mod audit;
 mod cli;
 mod config;
+mod connections;
 mod edge;
 mod ends;
 mod faults;
