@@ -11,5 +11,6 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod upstream;
 pub mod wire;
