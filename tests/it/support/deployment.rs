@@ -121,8 +121,7 @@ impl Deployment {
     /// Starts one more sidegate as a process of its own, and waits until it serves.
     pub async fn replica(&self) -> Replica {
         let (gate, health) = (free_address(), free_address());
-        let name = format!("config-{}.toml", gate.port());
-        self.write_config(&name, gate, health);
+        let name = self.config_at(gate, health, "");
         let process = self.home.start(&["--config", &name, "run"]);
         process.wait_for("health on").await;
         Replica { process, gate, health, config: name }
@@ -134,6 +133,13 @@ impl Deployment {
         Box::pin(boot::start(&config, Arc::new(SystemClock), Entropy)).await.expect("sidegate starts")
     }
 
+    /// Writes a configuration file for these addresses, with more settings laid over it, and says its name.
+    pub fn config_at(&self, gate: SocketAddr, health: SocketAddr, over: &str) -> String {
+        let name = format!("config-{}.toml", gate.port());
+        self.home.write(&name, self.text(gate, health, over));
+        name
+    }
+
     /// Writes a configuration file that listens on ports that the system chooses, and says its name.
     pub fn config_on_any_port(&self) -> &'static str {
         self.write_config("any-port.toml", ANY_PORT, ANY_PORT);
@@ -142,18 +148,19 @@ impl Deployment {
 
     /// The configuration, listening on ports that the system chooses.
     pub fn config(&self) -> Config {
-        let text = self.text(ANY_PORT, ANY_PORT);
+        let text = self.text(ANY_PORT, ANY_PORT, "");
         let base = self.home.path("");
         let surroundings = Surroundings { name: "config.toml", base: &base, variable: &|_| None };
         config::parse(&text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     fn write_config(&self, name: &str, gate: SocketAddr, health: SocketAddr) {
-        self.home.write(name, self.text(gate, health));
+        self.home.write(name, self.text(gate, health, ""));
     }
 
-    fn text(&self, gate: SocketAddr, health: SocketAddr) -> String {
+    fn text(&self, gate: SocketAddr, health: SocketAddr, over: &str) -> String {
         let mut settings = self.settings.clone();
+        merge(&mut settings, over.parse().expect("the settings are TOML"));
         let addresses = format!("server.listen = [\"http://{gate}\"]\nhealth.listen = \"http://{health}\"\n");
         merge(&mut settings, addresses.parse().expect("the addresses are TOML"));
         // Each one that has a port of its own has a socket of its own.

@@ -8,7 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,13 @@ use std::sync::{Arc, LazyLock};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
+
+use super::net::free_address;
+
+mod crash;
+mod standby;
+
+pub use crash::Crash;
 
 /// An empty database on the server that all tests of this process share.
 pub async fn database() -> Database {
@@ -44,6 +51,8 @@ struct Inner {
     folder: PathBuf,
     port: u16,
     durability: Durability,
+    /// More settings, as the server's command line takes them.
+    settings: String,
     databases: AtomicU32,
     /// A shell that reads a pipe of ours and cleans up when the pipe breaks, however this process ends.
     watchdog: Child,
@@ -51,35 +60,45 @@ struct Inner {
 
 impl Server {
     pub fn start(durability: Durability) -> Self {
+        Self::start_with(durability, "")
+    }
+
+    /// As [`Self::start`], with more settings: `-c max_connections=10`.
+    pub fn start_with(durability: Durability, settings: &str) -> Self {
+        let server = Self::prepared(durability, settings);
+        // Over TCP it asks for the password in clear text: a build without optimisation takes long over SCRAM.
+        let options = ["--username=postgres", "--auth-local=trust", "--auth-host=password", "--no-sync", "-D"];
+        let data = server.data();
+        server.run(server.command("initdb").args(options).arg(&data).args(["--encoding=UTF8", "--no-locale"]));
+        server.start_again();
+        server.execute(&format!("CREATE ROLE sidegate LOGIN PASSWORD '{PASSWORD}'"));
+        server
+    }
+
+    /// A folder and a port, and nothing in them.
+    fn prepared(durability: Durability, settings: &str) -> Self {
         let user = unprivileged_user();
         let folder = tempfile::Builder::new().prefix("sidegate-postgres-").tempdir().unwrap().keep();
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Not one that an outgoing connection may take while the server is down.
+        let port = free_address().port();
         let watchdog = watchdog(&folder);
         let databases = AtomicU32::new(0);
         let binaries = binaries();
-        let server = Self(Arc::new(Inner { binaries, user, folder, port, durability, databases, watchdog }));
-        let data = server.data();
-        // Over TCP it asks for the password in clear text: a build without optimisation takes long over SCRAM.
-        let options = ["--username=postgres", "--auth-local=trust", "--auth-host=password", "--no-sync", "-D"];
-        server.run(server.command("initdb").args(options).arg(&data).args(["--encoding=UTF8", "--no-locale"]));
-        server.start_again();
-        let role = format!("CREATE ROLE sidegate LOGIN PASSWORD '{PASSWORD}'");
-        let socket = server.0.folder.to_str().unwrap();
-        let port = port.to_string();
-        server.run(server.command("psql").args(["-h", socket, "-p", &port, "-U", "postgres", "-qc", &role]));
-        server
+        let settings = settings.to_owned();
+        Self(Arc::new(Inner { binaries, user, folder, port, durability, settings, databases, watchdog }))
     }
 
     /// Starts it again after [`Self::stop`], on the same port, and waits until it answers.
     pub fn start_again(&self) {
         let fsync = if self.0.durability == Durability::On { "on" } else { "off" };
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync={fsync} -c max_connections=400 -c shared_buffers=64MB",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync={fsync} -c max_connections=400 -c shared_buffers=64MB {}",
             self.0.port,
-            self.0.folder.display()
+            self.0.folder.display(),
+            self.0.settings
         );
         let log = self.0.folder.join("log");
         self.run(
@@ -110,6 +129,17 @@ impl Server {
         PgConnection::connect(&url).await.unwrap()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.0.port))
+    }
+
+    /// A statement of the superuser, without a runtime.
+    fn execute(&self, statement: &str) {
+        let (folder, port) = (self.0.folder.to_str().unwrap(), self.0.port.to_string());
+        self.run(self.command("psql").args(["-h", folder, "-p", &port, "-U", "postgres", "-qc", statement]));
+    }
+
     /// The folder of its files.
     pub fn data(&self) -> PathBuf {
         self.0.folder.join("data")
@@ -132,7 +162,8 @@ impl Server {
         let done = command.stdout(output.try_clone().unwrap()).stderr(output).status();
         let hint = "these tests need a Postgres server, in /usr/lib/postgresql/*/bin or on the PATH";
         let done = done.unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
-        assert!(done.success(), "{command:?}: {}; {hint}", fs::read_to_string(&log).unwrap_or_default());
+        let said = ["output", "log"].map(|file| fs::read_to_string(self.0.folder.join(file)).unwrap_or_default());
+        assert!(done.success(), "{command:?}: {}; {hint}", said.join("\n"));
     }
 }
 
@@ -153,6 +184,12 @@ pub struct Database {
 }
 
 impl Database {
+    /// The same at another address: a relay's, or a pooler's.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { url: format!("postgres://sidegate:{PASSWORD}@{address}/{}", self.name), ..self.clone() }
+    }
+
     /// The same through a Unix socket, where no password is asked for.
     pub fn socket_url(&self) -> String {
         let Inner { folder, port, .. } = &*self.server.0;

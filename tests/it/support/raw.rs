@@ -104,10 +104,14 @@ impl RawClient {
     /// # Panics
     /// If nobody listens there.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await;
-        let stream = stream.unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-        stream.set_nodelay(true).expect("a socket can be told");
-        Self { wire: Wire::new(stream), deadline: PATIENCE, body: Body::new(Framing::Length(0)) }
+        Self::try_connect(address).await.unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
+    }
+
+    /// As [`Self::connect`], for when nobody may be there.
+    pub async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { wire: Wire::new(stream), deadline: PATIENCE, body: Body::new(Framing::Length(0)) })
     }
 
     /// How long each later call waits for the other side.
