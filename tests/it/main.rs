@@ -13,6 +13,7 @@ mod connections;
 mod edge;
 mod ends;
 mod faults;
+mod fleet;
 mod flow;
 mod fuzz_seeds;
 mod import;

@@ -1,0 +1,123 @@
+//! Breaks things while everybody works, and writes down what and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::postgres::Crash;
+use crate::support::relay::Mode;
+
+use super::audit;
+use super::prober::Probing;
+use super::record::{Era, Fault, How, Outcome, Who};
+use super::site::{Site, blocking};
+use super::stage::Stage;
+
+/// One thing that is broken, and mended again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// The database dies in the middle of refreshes, and starts again.
+    Database(Crash),
+    /// So does a replica.
+    Replica(usize),
+    /// The database dies, and its standby takes over, without what it has not received.
+    Promotion,
+}
+
+/// Logs out just before a promotion, to servers that will not remember it.
+pub(super) const CONDEMNED: &str = "condemned";
+/// So many refreshes are under way at each kill.
+pub(super) const IN_FLIGHT: usize = 20;
+/// Each piece of what replicas and database say to each other takes so long, before a kill: a rotation is caught in each
+/// of its steps.
+const SLOW: Duration = Duration::from_millis(40);
+const DOWN: Duration = Duration::from_millis(400);
+
+impl Site {
+    pub(super) async fn suffer(&mut self, stage: &Arc<Stage>, blow: Blow) {
+        match blow {
+            Blow::Database(how) => self.kill_database(stage, how).await,
+            Blow::Replica(node) => self.kill_replica(stage, node).await,
+            Blow::Promotion => self.fail_over(stage).await,
+        }
+    }
+
+    async fn kill_database(&self, stage: &Stage, how: Crash) {
+        let in_flight = self.crowd(stage, None).await;
+        let from = stage.record.now();
+        let server = self.primary.clone();
+        blocking(move || server.crash(how)).await;
+        self.set_wires(Mode::Pass);
+        tokio::time::sleep(DOWN).await;
+        let server = self.primary.clone();
+        blocking(move || server.start_again()).await;
+        struck(stage, format!("{how:?} of the database"), from, self.everyone(), in_flight);
+    }
+
+    async fn kill_replica(&mut self, stage: &Stage, node: usize) {
+        let in_flight = self.crowd(stage, Some(node)).await;
+        let from = stage.record.now();
+        self.nodes[node].process.kill();
+        self.nodes[node].process.exit().await;
+        self.set_wires(Mode::Pass);
+        tokio::time::sleep(DOWN).await;
+        self.nodes[node].start_again(&self.deployment).await;
+        // It serves only after it has heard everything: nobody is deaf.
+        struck(stage, format!("kill of replica {node}"), from, Vec::new(), in_flight);
+    }
+
+    async fn fail_over(&mut self, stage: &Arc<Stage>) {
+        let standby = self.standby.take().expect("there is a standby");
+        let condemned = stage.logged_in(0, CONDEMNED).await;
+        self.primary.until_followed_by(&standby.server).await;
+        standby.wire.set(Mode::Hold);
+        let lost_from = stage.record.now();
+        let probing = Probing::start(stage, &condemned);
+        let from = stage.record.now();
+        while stage.logout(0, &condemned.refresh).await != Outcome::Done(()) {}
+        stage.ended(How::Logout, &condemned, from);
+        // Each replica hears of it, and many a refresh is lost too.
+        tokio::time::sleep(stage.bound).await;
+        let in_flight = self.crowd(stage, None).await;
+        let from = stage.record.now();
+        let dead = self.primary.clone();
+        blocking(move || dead.crash(Crash::Kill)).await;
+        self.set_wires(Mode::Pass);
+        let server = standby.server.clone();
+        // From a dead wire the standby gets no more.
+        standby.wire.sever();
+        blocking(move || server.promote()).await;
+        let mut admin = standby.server.admin(&self.database.name).await;
+        let rows = audit::rows(&mut admin).await.unwrap();
+        let survivors = rows.iter().map(|row| (row.session(), row.generation)).collect();
+        stage.record.history().eras.push(Era { lost_from, killed: from, from: stage.record.now(), survivors });
+        for wire in self.wires() {
+            wire.switch(standby.server.address());
+        }
+        self.primary = standby.server;
+        self.database.server = self.primary.clone();
+        struck(stage, "promotion".to_owned(), from, self.everyone(), in_flight);
+        // Its access token stays refused; the record tells what its refresh token was worth.
+        stage.refresh(Who::Thief, 1, &condemned.refresh, None).await;
+        tokio::time::sleep(stage.bound).await;
+        drop(probing);
+    }
+
+    /// Slows the wires down, and has honest clients refresh all at once.
+    async fn crowd(&self, stage: &Stage, at: Option<usize>) -> usize {
+        self.set_wires(Mode::Delay(SLOW));
+        stage.crowd(at, IN_FLIGHT).await
+    }
+
+    fn set_wires(&self, mode: Mode) {
+        self.wires().for_each(|wire| wire.set(mode));
+    }
+
+    fn everyone(&self) -> Vec<usize> {
+        (0..self.nodes.len()).collect()
+    }
+}
+
+fn struck(stage: &Stage, what: String, from: Duration, deaf: Vec<usize>, in_flight: usize) {
+    let span = stage.record.since(from);
+    stage.record.history().faults.push(Fault { what, span, deaf, in_flight });
+}
