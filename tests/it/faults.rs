@@ -16,6 +16,7 @@ mod parallel;
 mod races;
 mod silence;
 mod tables;
+mod versions;
 
 /// Shows a figure, past the capture of the test runner.
 fn show(figure: &str) {

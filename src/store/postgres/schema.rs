@@ -9,9 +9,21 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::super::StoreError;
-use super::super::schema::{self, Standing, Step};
+use super::super::schema::{self, Applied, Standing, Step};
 use super::connection::store_error;
 use super::reach::{Reach, Session};
+
+macro_rules! table {
+    ($name:literal) => {
+        concat!(
+            "SELECT EXISTS (
+                SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'sidegate' AND c.relname = '",
+            $name,
+            "') AS found"
+        )
+    };
+}
 
 /// Brings the schema up to date and says how many migrations that took.
 pub(super) async fn migrate(reach: &Reach, timeout: Duration) -> Result<usize, StoreError> {
@@ -36,7 +48,7 @@ pub(super) async fn check(reach: &Reach, timeout: Duration) -> Result<Session, S
 }
 
 /// What was applied, in a transaction that only reads.
-async fn read(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
+async fn read(connection: &mut PgConnection) -> Result<Applied, StoreError> {
     let mut transaction = connection.begin().await.map_err(|error| store_error(&error))?;
     let applied = applied(&mut transaction).await;
     transaction.rollback().await.map_err(|error| store_error(&error))?;
@@ -67,19 +79,30 @@ async fn apply(connection: &mut PgConnection, mut migrator: Migrator) -> Result<
 }
 
 /// In a transaction, and unnamed: behind a pooler a statement that is prepared outlives neither.
-async fn applied(connection: &mut PgConnection) -> Result<Vec<Step>, StoreError> {
-    if !exists(connection, TABLE).await? {
-        return Ok(Vec::new());
+async fn applied(connection: &mut PgConnection) -> Result<Applied, StoreError> {
+    if !exists(connection, MIGRATIONS).await? {
+        return Ok(Applied::default());
     }
+    let says = exists(connection, USABLE_SINCE).await?;
     let read = async {
         let rows = sqlx::query("SELECT version, checksum FROM sidegate._sqlx_migrations ORDER BY version")
             .persistent(false)
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await?;
-        rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect()
+        let steps: Result<Vec<Step>, sqlx::Error> =
+            rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect();
+        let usable_since = if says {
+            sqlx::query("SELECT max(version) AS version FROM sidegate.usable_since")
+                .persistent(false)
+                .fetch_one(connection)
+                .await?
+                .try_get("version")?
+        } else {
+            None
+        };
+        Ok(Applied { steps: steps?, usable_since })
     };
-    let steps: Result<Vec<Step>, sqlx::Error> = read.await;
-    steps.map_err(|error| store_error(&error))
+    read.await.map_err(|error: sqlx::Error| store_error(&error))
 }
 
 async fn exists(connection: &mut PgConnection, question: &'static str) -> Result<bool, StoreError> {
@@ -113,11 +136,8 @@ fn migration_error(error: &MigrateError) -> StoreError {
 
 /// Read from the catalogue's tables: `to_regclass` and its kind may answer from before the lock was ours.
 const SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'sidegate') AS found";
-const TABLE: &str = "
-    SELECT EXISTS (
-        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'sidegate' AND c.relname = '_sqlx_migrations'
-    ) AS found";
+const MIGRATIONS: &str = table!("_sqlx_migrations");
+const USABLE_SINCE: &str = table!("usable_since");
 
 /// A migration may rewrite a table, but should not queue behind a lock for ever.
 const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; \

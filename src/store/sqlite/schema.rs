@@ -7,7 +7,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, Row, SqliteConnection};
 
 use super::super::StoreError;
-use super::super::schema::{self, Standing, Step};
+use super::super::schema::{self, Applied, Standing, Step};
 use super::connection::{connect, create_file, store_error};
 
 /// Makes the file if there is none, brings the schema up to date and says how many migrations that took.
@@ -47,21 +47,30 @@ async fn apply(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
     Ok(missing)
 }
 
-async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Step>, StoreError> {
+async fn applied(connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
     let read = async {
-        let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'")
-            .fetch_all(&mut *connection)
-            .await?;
-        if tables.is_empty() {
-            return Ok(Vec::new());
+        if !has_table(connection, "_sqlx_migrations").await? {
+            return Ok(Applied::default());
         }
         let rows = sqlx::query("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await?;
-        rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect()
+        let steps: Result<Vec<Step>, sqlx::Error> =
+            rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("checksum")?))).collect();
+        let usable_since = if has_table(connection, "usable_since").await? {
+            let newest = sqlx::query("SELECT max(version) AS version FROM usable_since");
+            newest.fetch_one(connection).await?.try_get("version")?
+        } else {
+            None
+        };
+        Ok(Applied { steps: steps?, usable_since })
     };
-    let steps: Result<Vec<Step>, sqlx::Error> = read.await;
-    steps.map_err(|error| store_error(&error))
+    read.await.map_err(|error: sqlx::Error| store_error(&error))
+}
+
+async fn has_table(connection: &mut SqliteConnection, name: &'static str) -> Result<bool, sqlx::Error> {
+    let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?1");
+    Ok(!tables.bind(name).fetch_all(connection).await?.is_empty())
 }
 
 fn migrator() -> Migrator {

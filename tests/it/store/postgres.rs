@@ -274,6 +274,9 @@ async fn a_missing_or_another_versions_schema_says_what_to_do() {
     let newer = "INSERT INTO sidegate._sqlx_migrations SELECT 99, description, installed_on, success, checksum, \
                  execution_time FROM sidegate._sqlx_migrations WHERE version = 1";
     connection.execute(newer).await.unwrap();
+    opened().await.unwrap();
+    assert_eq!(PostgresStore::migrate(&database.url, None, PATIENCE).await.unwrap(), 0, "it says that it can be used");
+    connection.execute("UPDATE sidegate.usable_since SET version = 99").await.unwrap();
     for error in [opened().await.unwrap_err(), PostgresStore::migrate(&database.url, None, PATIENCE).await.unwrap_err()]
     {
         assert!(matches!(&error, StoreError::Schema(why) if why.contains("it is newer: migration 99")), "{error}");
