@@ -14,6 +14,7 @@ mod outage;
 mod panics;
 mod parallel;
 mod races;
+mod rollback;
 mod silence;
 mod tables;
 mod versions;

@@ -51,7 +51,7 @@ impl PostgresStore {
         }
         let rows = self
             .connections
-            .rows(|| {
+            .rows_in_sequence(self.lock("restore", ""), || {
                 sqlx::query(statements::RESTORE)
                     .bind(&self.realm)
                     .bind(&sessions)

@@ -396,7 +396,7 @@ pub(super) const NOTE_ROLLBACK: &str = concat!(
 );
 
 /// Of sessions: `$2` ids, `$3` until when; of subjects: `$4` names, `$5` counters, `$6` until when; `$7` the realm's counter.
-/// Says what was missing.
+/// Says what was missing. Under the realm's lock, so that of many who write back the same each end is counted once.
 pub(super) const RESTORE: &str = "
     WITH sessions AS (
         SELECT * FROM unnest($2::bytea[], $3::bigint[]) AS sessions (session, until)

@@ -222,6 +222,26 @@ impl Database {
         fs::read(file).unwrap()
     }
 
+    /// Puts a dump back, in place of what is there.
+    pub fn put_back(&self, dump: &[u8]) {
+        let Inner { folder, port, .. } = &*self.server.0;
+        let file = folder.join(format!("{}.dump", self.name));
+        fs::write(&file, dump).unwrap();
+        let mut command = self.server.command("psql");
+        command.args([
+            "-U",
+            "postgres",
+            "-p",
+            &port.to_string(),
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "--single-transaction",
+        ]);
+        command.arg("-h").arg(folder).args(["-c", "DROP SCHEMA sidegate CASCADE", "-f"]).arg(file).arg(&self.name);
+        self.server.run(&mut command);
+    }
+
     /// Takes `sidegate.now_ms()` over: from now on it says what was last set. The schema must be there.
     pub async fn take_clock(&self, now_ms: i64) -> DatabaseClock {
         let mut connection = self.connect().await;
