@@ -38,6 +38,7 @@ mod history;
 pub mod jose;
 pub mod keyring;
 pub mod keys;
+pub mod keysmith;
 mod limits;
 mod listening;
 mod login;
@@ -46,6 +47,7 @@ pub mod passwords;
 mod patience;
 mod refresh;
 pub mod revocations;
+pub mod revoke;
 pub mod verified;
 
 pub use self::account::{PasswordError, PasswordRequest};

@@ -118,8 +118,9 @@ pub async fn start_on(
     }
     let admin = door.as_ref().map(|door| door.place().clone());
     if let Some(door) = door {
-        let (lifecycle, audit) = (Arc::clone(&lifecycle), authority.audit().of_operator());
-        listeners.spawn(calls::serve(door, Calls { lifecycle, audit }));
+        let (authority, lifecycle) = (Arc::clone(&authority), Arc::clone(&lifecycle));
+        let audit = authority.audit().of_operator();
+        listeners.spawn(calls::serve(door, Calls { authority, lifecycle, audit }));
     }
     lifecycle.advance(Phase::Serving);
     let drain_timeout = config.server.drain_timeout;

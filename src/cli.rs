@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::client::CallError;
 use crate::authority::keyring::KeyringError;
+use crate::authority::keys::KeysError;
 use crate::authority::passwords::PasswordsError;
+use crate::authority::revoke::RevokeError;
 use crate::boot::{self, BootError};
 use crate::clock::{Entropy, SharedClock, SystemClock};
 use crate::config;
@@ -70,6 +72,11 @@ enum Command {
     /// Have the running sidegate tell that it is not ready, and wait until whoever routes to it has heard: a preStop hook
     Drain,
     /// End a session, all of a subject's, or everybody's: refused on every replica at once
+    ///
+    /// It is written to the store, from where every running replica hears of it. With --wait the running sidegate of this
+    /// configuration does it, and the command returns when every replica refuses what was ended that has said in the last
+    /// minute that it is there. If some have not in time, they are named and the exit code is 75: nothing is undone, and it
+    /// is safe to run the same again.
     Revoke(revoke::Arguments),
 }
 
@@ -179,6 +186,9 @@ pub(crate) enum Failure {
     /// Nothing was changed, and this is why.
     #[error("{0}")]
     Other(String),
+    /// It was done, and not everybody is known to have heard of it.
+    #[error("{0}")]
+    Unheard(String),
 }
 
 impl From<StoreError> for Failure {
@@ -199,6 +209,24 @@ impl From<CallError> for Failure {
     }
 }
 
+impl From<KeysError> for Failure {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Store(error) => error.into(),
+            KeysError::Keyring(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for Failure {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Keys(error) => error.into(),
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
 impl From<PasswordsError> for Failure {
     fn from(error: PasswordsError) -> Self {
         Self::Other(error.to_string())
@@ -211,6 +239,7 @@ impl Failure {
             Self::Configuration(_) => ExitCode::from(78),
             Self::Boot(error) => error.exit_code(),
             Self::Other(_) => ExitCode::FAILURE,
+            Self::Unheard(_) => ExitCode::from(75),
         }
     }
 }

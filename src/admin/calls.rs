@@ -9,15 +9,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 
+use crate::authority::Authority;
+use crate::authority::keys::KeysError;
+use crate::authority::revoke::RevokeError;
+use crate::domain::secret::hex;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::telemetry::{Audit, Event};
 
 use super::bounded::Bounded;
 use super::door::{Caller, Door, Guard};
-use super::message::{Drain, Drained, Failed};
+use super::message::{Drain, Drained, Failed, Heard, Revoke, Revoked, Silent};
 
 /// What the calls work on.
 pub struct Calls {
+    pub authority: Arc<Authority>,
     pub lifecycle: Arc<Lifecycle>,
     pub audit: Audit,
 }
@@ -26,8 +31,11 @@ pub struct Calls {
 pub async fn serve(door: Door, calls: Calls) {
     let mut phase = calls.lifecycle.watch();
     let guard = Arc::new(Gate { guard: door.guard(), audit: calls.audit.clone() });
-    let router =
-        Router::new().route("/drain", post(drain)).layer(from_fn_with_state(guard, admit)).with_state(Arc::new(calls));
+    let router = Router::new()
+        .route("/drain", post(drain))
+        .route("/revoke", post(revoke))
+        .layer(from_fn_with_state(guard, admit))
+        .with_state(Arc::new(calls));
     let stopping = async move {
         let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
     };
@@ -68,4 +76,40 @@ async fn drain(State(calls): State<Arc<Calls>>, Json(Drain {}): Json<Drain>) -> 
     calls.audit.record(&Event::new("admin", "drain"));
     Arc::clone(&calls.lifecycle).drain().await;
     Json(Drained {})
+}
+
+/// Ends what is asked for, to its end even if the caller goes, and waits until every replica has heard.
+async fn revoke(State(calls): State<Arc<Calls>>, Json(asked): Json<Revoke>) -> Result<Json<Revoked>, Refused> {
+    let selection = asked.words().read().map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let authority = Arc::clone(&calls.authority);
+    let ended = tokio::spawn(async move { authority.revoke(&selection).await }).await;
+    let ended = ended.map_err(|_| Refused(StatusCode::INTERNAL_SERVER_ERROR, "it failed: see the log".into()))??;
+    tracing::info!("as the operator asks: {}", ended.to_string().replace('\n', "; "));
+    let heard = calls.authority.until_heard(asked.wait()).await;
+    let heard = heard.map_err(|error| error.to_string()).map(|heard| Heard {
+        replicas: heard.replicas,
+        silent: heard.silent.into_iter().map(|replica| Silent { name: replica.name, id: hex(&replica.id.0) }).collect(),
+        milliseconds: u64::try_from(heard.took.as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(Json(Revoked { done: ended.to_string(), heard }))
+}
+
+/// Why a call of somebody who may make it was not carried out.
+struct Refused(StatusCode, String);
+
+impl From<RevokeError> for Refused {
+    fn from(error: RevokeError) -> Self {
+        let status = match &error {
+            RevokeError::NoSession { .. } | RevokeError::NoKey(_) => StatusCode::NOT_FOUND,
+            RevokeError::Partly { .. } | RevokeError::Keys(KeysError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            RevokeError::Keys(KeysError::Keyring(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(Failed::new(self.1))).into_response()
+    }
 }

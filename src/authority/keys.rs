@@ -17,6 +17,7 @@ use crate::telemetry::{Audit, Event};
 
 use super::Authority;
 use super::keyring::{Keyring, KeyringError, kept_after, times};
+use super::keysmith::Keysmith;
 
 /// How often a replica says that it is there.
 pub const REPORT_EVERY: Duration = Duration::from_secs(20);
@@ -166,6 +167,18 @@ impl Authority {
             record(&self.audit, &change);
         }
         Ok(())
+    }
+
+    /// What an operator changes the keys with.
+    pub(super) fn keysmith<'a>(&'a self, audit: &'a Audit) -> Keysmith<'a> {
+        Keysmith {
+            realm: &self.realm,
+            store: self.store.as_ref(),
+            audit,
+            secrets: &self.keys.secrets,
+            algorithm: self.keys.algorithm,
+            entropy: self.entropy,
+        }
     }
 
     /// This replica, as it reports itself.

@@ -10,14 +10,16 @@ use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use crate::authority::jose;
-use crate::authority::keyring::{Keyring, kept_after, times};
+use crate::authority::keyring::Keyring;
 use crate::authority::keys::{LIVE, change_keys, heard_after, published_for, record, signing};
+use crate::authority::keysmith::{Keysmith, Retired, all_phases};
+use crate::authority::revoke::{Ended, RevokeError};
 use crate::boot::realm::{self, Joined};
 use crate::clock::{Entropy, rfc3339};
 use crate::config::checked::Config;
-use crate::domain::key_life::{Phase, phases};
+use crate::domain::key_life::Phase;
 use crate::domain::keys::Algorithm;
-use crate::domain::secret::Fingerprint;
+use crate::domain::secret::{Fingerprint, OperatorSecret};
 use crate::domain::time::Timestamp;
 use crate::store::{KeyChange, Replica, SigningKeys, Store, StoredKey};
 use crate::telemetry::{Audit, Event};
@@ -67,27 +69,44 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, F
     let store = store.as_ref();
     // Before anything is changed: what cannot be recorded is not done.
     let audit = &audit(config)?;
+    let secrets = match &command {
+        Command::Generate { .. } | Command::Rotate { .. } | Command::Retire { .. } => {
+            realm::look(config, store, Entropy).await?.secrets
+        }
+        _ => Vec::new(),
+    };
+    let keysmith = keysmith(config, store, audit, &secrets);
     match command {
         Command::List => list(config, store).await?,
         Command::Generate { algorithm } => {
             let algorithm = algorithm.unwrap_or(config.key.algorithm);
-            let kid = add(config, store, audit, algorithm, None).await?;
+            let kid = keysmith.generate(algorithm, None).await?;
             say(format_args!("added {kid} ({algorithm}), published; `sidegate keys rotate` lets it sign"))?;
         }
         Command::Import { file, algorithm } => {
             import(config, store, audit, &file, algorithm.unwrap_or(config.key.algorithm)).await?;
         }
-        Command::Rotate { now } => rotate(config, store, audit, now).await?,
-        Command::Retire { kid } => retire(config, store, audit, &kid).await?,
+        Command::Rotate { now } => rotate(config, &keysmith, now).await?,
+        Command::Retire { kid } => retire(&keysmith, &kid).await?,
         Command::ForgetSecret { fingerprint } => forget_secret(config, store, audit, &fingerprint).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What keys are changed with, by a command.
+pub(super) fn keysmith<'a>(
+    config: &'a Config,
+    store: &'a dyn Store,
+    audit: &'a Audit,
+    secrets: &'a [OperatorSecret],
+) -> Keysmith<'a> {
+    Keysmith { realm: &config.realm, store, audit, secrets, algorithm: config.key.algorithm, entropy: Entropy }
+}
+
 async fn list(config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let keys = store.signing_keys().await?;
     say(format_args!("{:<43} {:<9} {:<20} STATE", "KEY", "ALGORITHM", "ADDED"))?;
-    for (stored, phase) in keys.list.iter().zip(all_phases(&keys)) {
+    for (stored, phase) in all_phases(&keys) {
         let StoredKey { key, added, .. } = stored;
         let added = if *added == Timestamp::default() { "-".to_owned() } else { rfc3339(*added) };
         say(format_args!("{:<43} {:<9} {added:<20} {}", key.kid, key.algorithm.to_string(), shown(stored, phase)))?;
@@ -101,10 +120,6 @@ async fn list(config: &Config, store: &dyn Store) -> Result<(), Failure> {
         say(format_args!("{:<16} {seals:<5} {}", secret.to_string(), secret_state(*secret, signs, &joined)))?;
     }
     Ok(())
-}
-
-fn all_phases(keys: &SigningKeys) -> Vec<Phase> {
-    phases(&keys.list.iter().map(times).collect::<Vec<_>>(), kept_after(keys), keys.now)
 }
 
 fn shown(stored: &StoredKey, phase: Phase) -> String {
@@ -131,20 +146,6 @@ fn secret_state(secret: Fingerprint, signs: Fingerprint, joined: &Joined) -> Str
         joined.live.iter().filter(|replica| !has(replica)).map(|replica| replica.name.as_str()).collect();
     let without = if lacking.is_empty() { String::new() } else { format!("; not on {}", lacking.join(", ")) };
     format!("{role}; on {have} of {all} running replicas{without}")
-}
-
-/// Adds a key of our own making.
-async fn add(
-    config: &Config,
-    store: &dyn Store,
-    audit: &Audit,
-    algorithm: Algorithm,
-    signs_after: Option<Duration>,
-) -> Result<String, Failure> {
-    let Joined { secrets, live, .. } = realm::look(config, store, Entropy).await?;
-    let key = Keyring::generate(&config.realm, algorithm, signing(&secrets, &live), Entropy)?;
-    change(store, audit, |_| Ok(Some(KeyChange::Add(key.clone(), signs_after)))).await?;
-    Ok(key.kid)
 }
 
 /// Adds a key that was made elsewhere. A realm without any other has one that signs.
@@ -178,58 +179,20 @@ async fn import(
     say(format_args!("added {} ({algorithm}), {next}", key.kid))
 }
 
-async fn rotate(config: &Config, store: &dyn Store, audit: &Audit, now: bool) -> Result<(), Failure> {
+async fn rotate(config: &Config, keysmith: &Keysmith<'_>, now: bool) -> Result<(), Failure> {
     let ahead = if now { heard_after(config.poll_interval) } else { published_for(config) };
-    let kid = let_next_sign(config, store, audit, config.key.algorithm, ahead).await?;
-    let keys = store.signing_keys().await?;
+    let kid = keysmith.let_next_sign(config.key.algorithm, ahead).await?;
+    let keys = keysmith.store.signing_keys().await?;
     let from = keys.list.iter().find(|stored| stored.key.kid == kid).and_then(|stored| stored.signs_from);
     say(format_args!("{kid} signs from {}", from.map_or_else(|| "now".to_owned(), rfc3339)))
 }
 
-/// Lets the newest waiting key sign, or a new one, when it has been published for so long. Answers with its name.
-async fn let_next_sign(
-    config: &Config,
-    store: &dyn Store,
-    audit: &Audit,
-    algorithm: Algorithm,
-    ahead: Duration,
-) -> Result<String, Failure> {
-    let waiting = |keys: &SigningKeys| {
-        let newest = keys.list.iter().zip(all_phases(keys)).rfind(|(_, phase)| *phase == Phase::Waiting);
-        newest.map(|(stored, _)| (stored.key.kid.clone(), ahead.saturating_sub(keys.now.since(stored.added))))
-    };
-    let mut chosen = None;
-    let scheduled = change(store, audit, |keys| {
-        chosen = waiting(keys);
-        Ok(chosen.clone().map(|(kid, after)| KeyChange::Sign(kid, after)))
-    });
-    scheduled.await?;
-    match chosen {
-        Some((kid, _)) => Ok(kid),
-        None => add(config, store, audit, algorithm, Some(ahead)).await,
+async fn retire(keysmith: &Keysmith<'_>, kid: &str) -> Result<(), Failure> {
+    match keysmith.retire(kid).await? {
+        Retired::Unknown => Err(Failure::Other(RevokeError::NoKey(kid.to_owned()).to_string())),
+        Retired::Already => say(Ended::KeyBefore(kid.to_owned())),
+        Retired::Now { successor } => say(Ended::Key { kid: kid.to_owned(), successor }),
     }
-}
-
-async fn retire(config: &Config, store: &dyn Store, audit: &Audit, kid: &str) -> Result<(), Failure> {
-    let keys = store.signing_keys().await?;
-    let phase = keys.list.iter().zip(all_phases(&keys)).find(|(stored, _)| stored.key.kid == kid);
-    let Some((_, phase)) = phase else {
-        return Err(Failure::Other(format!("there is no key {kid}\n  hint: see `sidegate keys list`")));
-    };
-    match phase {
-        Phase::Banned => return say(format_args!("{kid} is retired already")),
-        // Somebody must sign what the banned key's clients come back for.
-        Phase::Signs => {
-            // No time to look for another RSA key: what leaked goes first.
-            let stands_in = config.key.algorithm.is_rsa();
-            let algorithm = if stands_in { Algorithm::Es256 } else { config.key.algorithm };
-            let next = let_next_sign(config, store, audit, algorithm, Duration::ZERO).await?;
-            say(format_args!("{next} signs from now on"))?;
-        }
-        _ => {}
-    }
-    change(store, audit, |_| Ok(Some(KeyChange::Ban(kid.to_owned())))).await?;
-    say(format_args!("retired {kid}: nothing it signed is accepted any more; sessions go on and clients refresh"))
 }
 
 async fn forget_secret(config: &Config, store: &dyn Store, audit: &Audit, text: &str) -> Result<(), Failure> {

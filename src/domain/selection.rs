@@ -1,6 +1,6 @@
 //! Whose sessions an operator ends at once.
 
-use super::network::Network;
+use super::network::{Network, NetworkFault};
 use super::session::{Origin, Session, SessionId, Subject};
 
 /// What is to be ended.
@@ -27,6 +27,72 @@ pub struct Traits {
     user_agent: Option<String>,
 }
 
+/// A selection in words, as it is typed and sent: one kind of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Words<'w> {
+    pub session: Option<&'w str>,
+    pub subject: Option<&'w str>,
+    pub key: Option<&'w str>,
+    /// These two may stand together.
+    pub from: Option<&'w str>,
+    pub user_agent: Option<&'w str>,
+    pub all: bool,
+}
+
+/// Why words select nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSelection {
+    #[error("{0:?} is no session id: 32 hexadecimal digits, lower case")]
+    Session(String),
+    #[error("{0:?} cannot be a subject")]
+    Subject(String),
+    #[error("{text:?}: {fault}\n  hint: {}", network_hint(*.fault))]
+    Network { text: String, fault: NetworkFault },
+    #[error("an empty user agent would be everybody's")]
+    UserAgent,
+    #[error("say one of: a session, a subject, a key, where sessions come from, or all")]
+    Kinds,
+}
+
+impl Words<'_> {
+    /// # Errors
+    /// [`NoSelection`].
+    pub fn read(self) -> Result<Selection, NoSelection> {
+        let selected = match self {
+            Self { session: Some(text), subject: None, key: None, from: None, user_agent: None, all: false } => {
+                Selection::Session(SessionId::parse(text).ok_or_else(|| NoSelection::Session(text.to_owned()))?)
+            }
+            Self { session: None, subject: Some(text), key: None, from: None, user_agent: None, all: false } => {
+                Selection::Subject(Subject::parse(text).ok_or_else(|| NoSelection::Subject(text.to_owned()))?)
+            }
+            Self { session: None, subject: None, key: Some(kid), from: None, user_agent: None, all: false } => {
+                Selection::Key(kid.to_owned())
+            }
+            Self { session: None, subject: None, key: None, from: None, user_agent: None, all: true } => {
+                Selection::Everybody
+            }
+            Self { session: None, subject: None, key: None, from, user_agent, all: false } => {
+                if user_agent.is_some_and(|text| text.trim().is_empty()) {
+                    return Err(NoSelection::UserAgent);
+                }
+                let network = from.map(|text| {
+                    Network::parse(text).map_err(|fault| NoSelection::Network { text: text.to_owned(), fault })
+                });
+                Selection::Traits(Traits::new(network.transpose()?, user_agent).ok_or(NoSelection::Kinds)?)
+            }
+            _ => return Err(NoSelection::Kinds),
+        };
+        Ok(selected)
+    }
+}
+
+fn network_hint(fault: NetworkFault) -> String {
+    match fault {
+        NetworkFault::HostBits(network) => format!("write {network}"),
+        _ => "write an address, or one and a prefix length: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32".to_owned(),
+    }
+}
+
 impl Traits {
     /// A user agent matches if it contains the text, whatever the case of either. `None` if neither trait is given: that
     /// would be everybody, which is asked for by name.
@@ -34,17 +100,6 @@ impl Traits {
     pub fn new(network: Option<Network>, user_agent: Option<&str>) -> Option<Self> {
         let user_agent = user_agent.filter(|text| !text.is_empty()).map(str::to_lowercase);
         (network.is_some() || user_agent.is_some()).then_some(Self { network, user_agent })
-    }
-
-    #[must_use]
-    pub fn network(&self) -> Option<Network> {
-        self.network
-    }
-
-    /// In lower case.
-    #[must_use]
-    pub fn user_agent(&self) -> Option<&str> {
-        self.user_agent.as_deref()
     }
 
     #[must_use]
@@ -139,6 +194,31 @@ mod tests {
         for (network, agent) in [("0.0.0.0/0", ""), ("::/0", ""), ("", "x"), ("0.0.0.0/0", "x")] {
             assert!(!traits(network, agent).matches(&unknown), "{network} {agent}");
         }
+    }
+
+    #[test]
+    fn words_select_one_kind_of_thing() {
+        let none = Words::default();
+        let id = "0123456789abcdef0123456789abcdef";
+        let read = |words: Words<'_>| words.read();
+        assert_eq!(read(Words { session: Some(id), ..none }), Ok(Selection::Session(SessionId::parse(id).unwrap())));
+        assert_eq!(read(Words { all: true, ..none }), Ok(Selection::Everybody));
+        assert_eq!(read(Words { key: Some("-k"), ..none }), Ok(Selection::Key("-k".into())));
+        let both = Words { from: Some("10.0.0.0/8"), user_agent: Some("Curl"), ..none };
+        assert_eq!(read(both), Ok(Selection::Traits(traits("10.0.0.0/8", "curl"))));
+        for many in [
+            none,
+            Words { all: true, ..both },
+            Words { all: true, subject: Some("ann"), ..none },
+            Words { session: Some(id), key: Some("k"), ..none },
+            Words { subject: Some("ann"), from: Some("10.0.0.1"), ..none },
+        ] {
+            assert_eq!(read(many), Err(NoSelection::Kinds), "{many:?}");
+        }
+        assert_eq!(read(Words { user_agent: Some(" "), ..none }), Err(NoSelection::UserAgent));
+        assert_eq!(read(Words { session: Some("x"), ..none }), Err(NoSelection::Session("x".into())));
+        let said = read(Words { from: Some("10.1.2.3/8"), ..none }).unwrap_err().to_string();
+        assert_eq!(said, "\"10.1.2.3/8\": the address has bits set below its prefix\n  hint: write 10.0.0.0/8");
     }
 
     #[test]

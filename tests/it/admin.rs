@@ -2,6 +2,8 @@
 
 mod door;
 mod drain;
+mod revoke;
+mod wait;
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ mod parallel;
 mod races;
 mod rollback;
 mod silence;
-mod tables;
+pub(crate) mod tables;
 mod versions;
 
 /// Shows a figure, past the capture of the test runner.

@@ -2,9 +2,12 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh, until_refused};
 use crate::support::deployment::{Deployment, PASSWORD, Replica, StoreKind, USER};
 use crate::support::process::Process;
+use crate::support::raw::{exchange, request};
 
 const PAGE: &str = include_str!("../../docs/on-call.md");
 const ADMINISTRATOR: &str = "an administrator's password";
@@ -39,6 +42,7 @@ fn section(heading: &str) -> &'static str {
 /// A line with what differs each time as the page writes it, and single spaces.
 fn as_on_the_page(line: &str) -> String {
     let lead = line.len() - line.trim_start().len();
+    let mut before = "";
     let words = line.split_whitespace().map(|word| {
         let core = word.trim_end_matches([':', ',']);
         let end = &word[core.len()..];
@@ -50,8 +54,10 @@ fn as_on_the_page(line: &str) -> String {
             _ if core.len() == 8 && is_hex => "SECRET",
             _ if core.len() == 43 && core.is_ascii() => "KEY",
             _ if core.len() == 20 && core.starts_with("20") && core.ends_with('Z') => "TIME",
+            _ if before == "after" && core.bytes().all(|byte| byte.is_ascii_digit()) => "N",
             _ => core,
         };
+        before = word;
         format!("{stands_for}{end}")
     });
     format!("{}{}", " ".repeat(lead), words.collect::<Vec<_>>().join(" "))
@@ -76,7 +82,7 @@ async fn follow(deployment: &Deployment, heading: &str, meaning: &Meaning) {
 }
 
 async fn in_trouble() -> (Deployment, Replica) {
-    let deployment = Deployment::new(StoreKind::Sqlite, "revocation.poll_interval = \"20ms\"").await;
+    let deployment = Deployment::new(StoreKind::Sqlite, "admin.listen = \"unix:admin.sock\"").await;
     deployment.add_user("bob", ADMINISTRATOR, &["--role", "admin"]).await;
     let replica = deployment.replica().await;
     (deployment, replica)
@@ -97,7 +103,7 @@ async fn a_token_leaked() {
     let me = call(replica.gate, "/auth/me", &leaked.access).await.json();
     let session = me["sid"].as_str().unwrap().to_owned();
     follow(&deployment, "A token leaked", &Meaning { session, ..Meaning::default() }).await;
-    until_refused(replica.gate, &leaked.access).await;
+    assert_eq!(call(replica.gate, "/", &leaked.access).await.status, 401);
     assert_eq!(oauth_error(&refresh(replica.gate, &leaked.refresh, None).await, 400), "invalid_grant");
     assert_eq!(call(replica.gate, "/", &other.access).await.status, 200);
 }
@@ -114,6 +120,18 @@ async fn a_laptop_was_stolen() {
     }
     assert_eq!(oauth_error(&login(replica.gate, USER, PASSWORD).await, 400), "invalid_grant");
     Pair::read(&login(replica.gate, USER, "nobody has guessed this").await);
+}
+
+#[tokio::test]
+async fn an_address_is_up_to_no_good() {
+    let (deployment, replica) = in_trouble().await;
+    let owner = logged_in(replica.gate).await;
+    let login = request("POST", "/login").json(&json!({ "username": USER, "password": PASSWORD }));
+    let robot = exchange(replica.gate, login.header("User-Agent", "Python-Requests/2.31").bytes()).await;
+    let robot = Pair::read(&robot);
+    follow(&deployment, "An address is up to no good", &Meaning::default()).await;
+    assert_eq!(call(replica.gate, "/", &robot.access).await.status, 401);
+    assert_eq!(call(replica.gate, "/", &owner.access).await.status, 200);
 }
 
 #[tokio::test]

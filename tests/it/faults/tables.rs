@@ -9,13 +9,13 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use crate::support::deployment::Deployment;
 
 /// A connection of the test's own.
-pub(super) enum Tables {
+pub(crate) enum Tables {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 impl Tables {
-    pub(super) async fn of(deployment: &Deployment) -> Self {
+    pub(crate) async fn of(deployment: &Deployment) -> Self {
         match &deployment.database {
             None => {
                 let options = SqliteConnectOptions::new().filename(deployment.home.path("sidegate.db"));
@@ -70,7 +70,7 @@ impl Tables {
     }
 
     /// Each value of each row of each table: bytes as they are, anything else as text.
-    pub(super) async fn values(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) async fn values(&mut self) -> Vec<Vec<u8>> {
         let columns: Vec<(String, String)> = match self {
             Self::Sqlite(connection) => {
                 let query = "SELECT m.name, 'CAST(\"' || c.name || '\" AS BLOB)' FROM sqlite_schema m,

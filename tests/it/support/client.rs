@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::raw::{self, RawRequest, RawResponse, request};
@@ -88,4 +90,14 @@ pub fn oauth_error(response: &RawResponse, status: u16) -> String {
         Value::String(code) => code.clone(),
         other => panic!("no error code: {other}"),
     }
+}
+
+/// The session of an access token, read without a look at its signature.
+///
+/// # Panics
+/// If it is no token.
+pub fn sid(access: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(access.split('.').nth(1).expect("it has three parts")).expect("base64url");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    claims["sid"].as_str().expect("it names its session").to_owned()
 }
