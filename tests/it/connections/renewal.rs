@@ -5,14 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use sidegate::clock::Stopwatch;
-use sqlx::{AssertSqlSafe, Executor};
 use tempfile::TempDir;
 
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh};
 use crate::support::deployment::{Deployment, PASSWORD, USER};
-use crate::support::postgres::{self, Database};
+use crate::support::postgres;
 
-use super::{PATIENCE, until};
+use super::{PATIENCE, as_role, end_connections, role, set_password, until};
 
 const SETTINGS: &str = "revocation.poll_interval = \"50ms\"\nstore.timeout = \"2s\"";
 
@@ -42,35 +41,6 @@ impl Mounted {
         symlink(&version, self.path("..data_tmp")).unwrap();
         std::fs::rename(self.path("..data_tmp"), self.path("..data")).unwrap();
     }
-}
-
-/// A role of this database alone, whose password a test may change.
-async fn role(database: &Database, password: &str) -> String {
-    let role = format!("role_of_{}", database.name);
-    for statement in [
-        format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'"),
-        format!("ALTER DATABASE {} OWNER TO {role}", database.name),
-    ] {
-        database.admin().await.execute(AssertSqlSafe(statement)).await.unwrap();
-    }
-    role
-}
-
-async fn set_password(database: &Database, role: &str, password: &str) {
-    let statement = format!("ALTER ROLE {role} PASSWORD '{password}'");
-    database.admin().await.execute(AssertSqlSafe(statement)).await.unwrap();
-}
-
-async fn end_connections(database: &Database) {
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    database.admin().await.execute(end).await.unwrap();
-}
-
-/// The database as its role reaches it, without a password that is of use.
-fn as_role(database: &Database, role: &str) -> Database {
-    let (_, place) = database.url.rsplit_once('@').unwrap();
-    Database { url: format!("postgres://{role}:not-this-one@{place}"), ..database.clone() }
 }
 
 async fn until_refreshed(gate: SocketAddr, pair: &Pair) -> Pair {

@@ -2,11 +2,12 @@
 //! and afterwards nothing is left of it.
 
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::clock::Stopwatch;
+use sqlx::{AssertSqlSafe, Executor};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh,
 use crate::support::deployment::{Deployment, PASSWORD, USER};
 use crate::support::postgres::{self, Database, Durability, Server};
 
-use super::{PATIENCE, connections, until};
+use super::{PATIENCE, as_role, connections, end_connections, role, until};
 
 const SETTINGS: &str = "revocation.poll_interval = \"50ms\"\nstore.timeout = \"1s\"\nstore.connections = 2";
 
@@ -99,6 +100,31 @@ async fn a_wire_that_has_gone_dead_holds_nobody_up() {
     is_over(gate, &pairs, &database).await;
 }
 
+/// D-10.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_without_a_free_connection_holds_nobody_up() {
+    let database = postgres::database().await;
+    let role = role(&database, "a-password").await;
+    let place = as_role(&database, &role);
+    let place = Database { url: place.url.replace("not-this-one", "a-password"), ..place };
+    let deployment = Deployment::on(place, SETTINGS).await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let pairs = join_all((0..20).map(|_| logged_in(gate))).await;
+
+    limit_connections(&database, &role, 0).await;
+    end_connections(&database).await;
+    is_survived(gate, &pairs).await;
+    limit_connections(&database, &role, -1).await;
+
+    is_over(gate, &pairs, &database).await;
+}
+
+async fn limit_connections(database: &Database, role: &str, most: i32) {
+    let limit = format!("ALTER ROLE {role} CONNECTION LIMIT {most}");
+    database.admin().await.execute(AssertSqlSafe(limit)).await.unwrap();
+}
+
 /// D-10: a client that goes in the middle leaves no connection in a transaction, and takes none with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_that_go_in_the_middle_leave_the_connections_whole() {
@@ -134,7 +160,7 @@ impl Still {
     /// To the postmaster first, so that no child is born in between.
     fn signal(&self, name: &str) {
         let script = r#"kill -s "$1" "$2"; for child in $(ps -o pid= --ppid "$2"); do kill -s "$1" "$child"; done"#;
-        let _ = Command::new("sh").args(["-c", script, "signal", name, &self.0]).status();
+        let _ = Command::new("sh").args(["-c", script, "signal", name, &self.0]).stderr(Stdio::null()).status();
     }
 }
 

@@ -254,6 +254,34 @@ async fn a_role_that_may_not_create_schemas_migrates_into_the_one_it_was_given()
 }
 
 #[tokio::test]
+async fn a_role_with_the_rights_that_the_page_names_serves() {
+    const PAGE: &str = include_str!("../../../docs/postgres.md");
+    let (database, owner) = fresh().await;
+    let role = format!("app_{}", database.name);
+    let grants = PAGE.split("```").find(|block| block.starts_with("sql\nGRANT")).unwrap();
+    let grants = grants.trim_start_matches("sql").replace("TO app", &format!("TO {role}"));
+    let mut admin = database.admin().await;
+    admin.execute(AssertSqlSafe(format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"))).await.unwrap();
+    admin.execute(AssertSqlSafe(grants)).await.unwrap();
+    let url = database.url.replace("//sidegate:", &format!("//{role}:"));
+    let store = PostgresStore::open(&url, None, "default", 1, PATIENCE).await.unwrap();
+
+    store.join(LONGEST).await.unwrap();
+    let session = stored(&store, &new_session(1, "ann")).await;
+    assert!(store.swap(&swap(&session)).await.unwrap().is_some());
+    ended(&store, 2).await;
+    store.end_subject(&subject("ann")).await.unwrap();
+    store.end_realm().await.unwrap();
+    store.beat(Duration::ZERO).await.unwrap();
+    store.ask().await.unwrap();
+    store.wake().await.unwrap();
+    store.listen().await.unwrap();
+    store.purge(Duration::ZERO, 10).await.unwrap();
+    assert_eq!(store.revocations(None).await.unwrap().revocations, owner.revocations(None).await.unwrap().revocations);
+    assert!(matches!(PostgresStore::migrate(&url, None, PATIENCE).await, Ok(0)));
+}
+
+#[tokio::test]
 async fn concurrent_migrations_wait_for_each_other() {
     let database = postgres::database().await;
     let all = join_all((0..6).map(|_| PostgresStore::migrate(&database.url, None, PATIENCE))).await;
