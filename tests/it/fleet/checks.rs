@@ -176,6 +176,17 @@ impl History {
         })
     }
 
+    /// The newest token of each honest session that its client was given.
+    pub(super) fn newest_generations(&self) -> HashMap<SessionKey, u32> {
+        let mut newest: HashMap<_, _> = self.honest.iter().map(|session| (*session, 0)).collect();
+        for (_, next) in self.exchanges() {
+            if let Some(known) = newest.get_mut(&next.session) {
+                *known = next.generation.max(*known);
+            }
+        }
+        newest
+    }
+
     fn era_at(&self, at: Duration) -> Option<&Era> {
         self.eras.iter().rfind(|era| era.from <= at)
     }

@@ -18,9 +18,11 @@ pub(super) fn figures(history: &History, limits: Limits, lasted: Duration, sessi
     let mut lines = vec![
         format!("fleet: {sessions} honest sessions on {} replicas for {:.0} s", limits.nodes, lasted.as_secs_f64()),
         format!(
-            "fleet: {} refreshes by honest clients, {} without an answer and asked again; {} by thieves, {} of them got a token",
+            "fleet: {} refreshes by honest clients, {} without an answer and asked again, {} of these stored at a database's \
+             death; {} by thieves, {} of them got a token",
             count(Who::Honest, done),
             count(Who::Honest, unknown),
+            history.lost_answers,
             of(Who::Thief).count(),
             count(Who::Thief, done),
         ),

@@ -132,6 +132,7 @@ async fn all_at_once(plan: Plan) {
     assert!(history.faults.iter().all(|fault| fault.in_flight >= IN_FLIGHT), "{:?}", history.faults);
     let decisive = history.decisive_calls(limits, |call| call.expires_at + LEEWAY);
     assert!(decisive.iter().all(|count| *count > 0), "calls that only an end refused: {decisive:?}");
+    assert!(history.lost_answers > 0, "no answer was lost with a database");
     assert!(history.audits > 20, "{} audits", history.audits);
 }
 

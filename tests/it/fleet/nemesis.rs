@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::postgres::Crash;
-use crate::support::relay::Mode;
+use crate::support::relay::{Direction, Mode};
 
 use super::audit;
 use super::prober::Probing;
@@ -27,9 +27,8 @@ pub(super) enum Blow {
 pub(super) const CONDEMNED: &str = "condemned";
 /// So many refreshes are under way at each kill.
 pub(super) const IN_FLIGHT: usize = 20;
-/// Each piece of what replicas and database say to each other takes so long, before a kill: a rotation is caught in each
-/// of its steps.
-const SLOW: Duration = Duration::from_millis(40);
+/// And so many have been stored while nobody has been told.
+const UNTOLD: usize = 4;
 const DOWN: Duration = Duration::from_millis(400);
 
 impl Site {
@@ -42,34 +41,38 @@ impl Site {
     }
 
     async fn kill_database(&self, stage: &Stage, how: Crash) {
-        let in_flight = self.crowd(stage, None).await;
         let from = stage.record.now();
+        let in_flight = self.crowd(stage, None).await;
         let server = self.primary.clone();
+        // What is on its way is lost with it.
+        self.set_wires(Mode::Reset);
         blocking(move || server.crash(how)).await;
-        self.set_wires(Mode::Pass);
         tokio::time::sleep(DOWN).await;
         let server = self.primary.clone();
         blocking(move || server.start_again()).await;
+        let untold = self.untold(stage).await;
+        stage.record.history().lost_answers += untold;
+        self.set_wires(Mode::Pass);
         struck(stage, format!("{how:?} of the database"), from, self.everyone(), in_flight);
     }
 
     async fn kill_replica(&mut self, stage: &Stage, node: usize) {
-        let in_flight = self.crowd(stage, Some(node)).await;
         let from = stage.record.now();
+        let in_flight = self.crowd(stage, Some(node)).await;
         self.nodes[node].process.kill();
         self.nodes[node].process.exit().await;
         self.set_wires(Mode::Pass);
         tokio::time::sleep(DOWN).await;
         self.nodes[node].start_again(&self.deployment).await;
-        // It serves only after it has heard everything: nobody is deaf.
-        struck(stage, format!("kill of replica {node}"), from, Vec::new(), in_flight);
+        // It serves only after it has heard everything.
+        struck(stage, format!("kill of replica {node}"), from, vec![node], in_flight);
     }
 
     async fn fail_over(&mut self, stage: &Arc<Stage>) {
         let standby = self.standby.take().expect("there is a standby");
         let condemned = stage.logged_in(0, CONDEMNED).await;
         self.primary.until_followed_by(&standby.server).await;
-        standby.wire.set(Mode::Hold);
+        standby.wire.set(Mode::Hold(Direction::ToClient));
         let lost_from = stage.record.now();
         let probing = Probing::start(stage, &condemned);
         let from = stage.record.now();
@@ -77,11 +80,11 @@ impl Site {
         stage.ended(How::Logout, &condemned, from);
         // Each replica hears of it, and many a refresh is lost too.
         tokio::time::sleep(stage.bound).await;
-        let in_flight = self.crowd(stage, None).await;
         let from = stage.record.now();
+        let in_flight = self.crowd(stage, None).await;
         let dead = self.primary.clone();
+        self.set_wires(Mode::Reset);
         blocking(move || dead.crash(Crash::Kill)).await;
-        self.set_wires(Mode::Pass);
         let server = standby.server.clone();
         // From a dead wire the standby gets no more.
         standby.wire.sever();
@@ -93,6 +96,7 @@ impl Site {
         for wire in self.wires() {
             wire.switch(standby.server.address());
         }
+        self.set_wires(Mode::Pass);
         self.primary = standby.server;
         self.database.server = self.primary.clone();
         struck(stage, "promotion".to_owned(), from, self.everyone(), in_flight);
@@ -102,10 +106,28 @@ impl Site {
         drop(probing);
     }
 
-    /// Slows the wires down, and has honest clients refresh all at once.
+    /// Has honest clients refresh all at once, with the database's answers held back: some refreshes are stored and some
+    /// still wait for their turn.
     async fn crowd(&self, stage: &Stage, at: Option<usize>) -> usize {
-        self.set_wires(Mode::Delay(SLOW));
-        stage.crowd(at, IN_FLIGHT).await
+        let nodes = self.nodes.iter().enumerate().filter(|(node, _)| at.is_none_or(|at| at == *node));
+        nodes.for_each(|(_, node)| node.wire.set(Mode::Hold(Direction::ToClient)));
+        let crowding = async {
+            loop {
+                let in_flight = stage.crowd(at, IN_FLIGHT).await;
+                if self.untold(stage).await >= UNTOLD {
+                    return in_flight;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), crowding).await.expect("refreshes are stored all the time")
+    }
+
+    /// How many sessions have turned without anybody having been told.
+    async fn untold(&self, stage: &Stage) -> usize {
+        let mut admin = self.primary.admin(&self.database.name).await;
+        let rows = audit::rows(&mut admin).await.unwrap();
+        let told = stage.record.history().newest_generations();
+        rows.iter().filter(|row| told.get(&row.session()).is_some_and(|told| i64::from(*told) < row.generation)).count()
     }
 
     fn set_wires(&self, mode: Mode) {

@@ -31,6 +31,8 @@ pub(super) struct History {
     /// What the audit of the tables found wrong on the spot.
     pub(super) findings: Vec<String>,
     pub(super) audits: usize,
+    /// Refreshes that were stored while their answers were lost with a database.
+    pub(super) lost_answers: usize,
     /// From the tables: when each session ends at the latest, in milliseconds of the wall clock.
     pub(super) absolute_ends: HashMap<SessionKey, i64>,
 }

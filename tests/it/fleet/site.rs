@@ -42,7 +42,7 @@ pub(super) struct Node {
 
 /// For all of them. Access tokens are short, and accepted five seconds longer than they say.
 pub(super) const SETTINGS: &str = "access_token.ttl = \"2s\"\nrevocation.poll_interval = \"100ms\"\n\
-    refresh.late_window = \"1500ms\"\nstore.timeout = \"1s\"\nsession.per_subject = 45\nlog.level = \"error\"\nlog.access = false\n";
+    refresh.late_window = \"1500ms\"\nstore.timeout = \"1s\"\nstore.connections = 8\nsession.per_subject = 45\nlog.level = \"error\"\nlog.access = false\n";
 
 impl Site {
     /// Three replicas on one database, with a standby if asked for, and so many users besides the usual one.

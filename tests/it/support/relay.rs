@@ -26,8 +26,8 @@ pub enum Mode {
     Pass,
     /// Each piece arrives this much later, in both directions.
     Delay(Duration),
-    /// Nothing arrives until the mode changes; then everything does, in order.
-    Hold,
+    /// Nothing arrives in this direction until the mode changes; then everything does, in order.
+    Hold(Direction),
     /// What is sent in this direction is gone, and the connection stays open: requests arrive and answers are lost, or
     /// the other way round. A connection that lost something never delivers in that direction again.
     Swallow(Direction),
@@ -154,7 +154,7 @@ async fn pump(
             Mode::Delay(time) => {
                 let _ = tokio::time::timeout(time, state.wait_for(|state| state.mode != mode)).await;
             }
-            Mode::Hold => drop(state.wait_for(|state| state.mode != Mode::Hold).await),
+            Mode::Hold(held) if held == direction => drop(state.wait_for(|state| state.mode != mode).await),
             _ => {}
         }
         has_lost |= state.borrow().mode == Mode::Swallow(direction);
@@ -217,7 +217,8 @@ mod tests {
     async fn it_holds_and_then_lets_go() {
         let (relay, _target, mut client, mut server) = wired().await;
 
-        relay.set(Mode::Hold);
+        relay.set(Mode::Hold(Direction::ToTarget));
+        assert!(says(&mut server, &mut client, b"answer").await);
         assert!(!says(&mut client, &mut server, b"held").await);
         relay.set(Mode::Pass);
         assert!(hears(&mut server, b"held").await);
