@@ -21,7 +21,7 @@ impl History {
         all.extend(self.second_successors());
         all.extend(self.exchanged_tokens_that_gave_tokens());
         all.extend(self.losses_without_a_reason());
-        all.extend(self.tokens_after_the_end());
+        all.extend(self.tokens_after_the_end(limits));
         all.extend(self.calls_after_the_end(limits));
         all.extend(self.good_tokens_refused());
         all.extend(self.tokens_past_the_absolute_end());
@@ -64,29 +64,25 @@ impl History {
         losses.map(|loss| format!("I4: {:?} was lost at {:?}: {}", loss.token, loss.at, loss.answer)).collect()
     }
 
-    /// I5: no refresh that begins after the acknowledgement of an end yields a token.
-    fn tokens_after_the_end(&self) -> Vec<String> {
-        let mut ends: HashMap<SessionKey, &End> = HashMap::new();
-        for end in &self.ends {
-            ends.entry(end.session).or_insert(end);
-        }
+    /// I5: no refresh that begins after the acknowledgement of an end yields a token; and if a server took over that does
+    /// not know the end, none once those who know it have told.
+    fn tokens_after_the_end(&self, limits: Limits) -> Vec<String> {
+        let ends = self.first_ends();
         let late = self.exchanges().filter_map(|(refresh, _)| {
-            let end = ends.get(&refresh.presented.session).filter(|end| refresh.span.from > end.span.to)?;
-            let is_forgiven = self.has_forgotten(end, refresh.span.from);
-            (!is_forgiven).then(|| {
-                format!(
-                    "I5: {:?}, ended by {:?} at {}, was refreshed at {}",
-                    refresh.presented, end.how, end.span, refresh.span
-                )
-            })
+            let end = ends.get(&refresh.presented.session)?;
+            let is_lost = self.has_forgotten(end, refresh.span.from);
+            let heard_by = |node| heard_by(end.span.to, node, &self.faults, limits.bound);
+            let horizon = if is_lost { (0..limits.nodes).map(heard_by).max()? } else { end.span.to };
+            let (token, how, ended) = (refresh.presented, end.how, end.span);
+            (refresh.span.from > horizon)
+                .then(|| format!("I5: {token:?}, ended by {how:?} at {ended}, was refreshed at {}", refresh.span))
         });
         late.collect()
     }
 
     /// I7: no replica accepts an access token of an ended session once it must have heard.
     fn calls_after_the_end(&self, limits: Limits) -> Vec<String> {
-        let accepted = self.calls_once_ended(limits).filter(|(_, _, call)| call.outcome == Outcome::Done(()));
-        let late = accepted.filter(|(end, _, _)| !self.was_never_passed_on(end, limits.bound));
+        let late = self.calls_once_ended(limits).filter(|(_, _, call)| call.outcome == Outcome::Done(()));
         let say = |(end, horizon, call): (&End, Duration, &Call)| {
             let (session, node, how) = (call.session, call.node, end.how);
             let ended = end.span;
@@ -111,15 +107,20 @@ impl History {
     }
 
     fn calls_once_ended(&self, limits: Limits) -> impl Iterator<Item = (&End, Duration, &Call)> {
-        let mut ends: HashMap<SessionKey, &End> = HashMap::new();
-        for end in &self.ends {
-            ends.entry(end.session).or_insert(end);
-        }
+        let ends = self.first_ends();
         self.calls.iter().filter_map(move |call| {
             let end = *ends.get(&call.session)?;
             let horizon = heard_by(end.span.to, call.node, &self.faults, limits.bound);
             (call.span.from > horizon).then_some((end, horizon, call))
         })
+    }
+
+    fn first_ends(&self) -> HashMap<SessionKey, &End> {
+        let mut ends = HashMap::new();
+        for end in &self.ends {
+            ends.entry(end.session).or_insert(end);
+        }
+        ends
     }
 
     /// How long after each acknowledgement each replica, undisturbed, still accepted: the last call begun that was.
@@ -201,13 +202,6 @@ impl History {
     /// Whether the server of that moment took this token for the live one: what came after it was lost.
     fn was_forgotten(&self, token: Token, at: Duration) -> bool {
         self.era_at(at).is_some_and(|era| era.survivors.get(&token.session) == Some(&i64::from(token.generation)))
-    }
-
-    /// Whether the end was lost before every replica must have heard of it.
-    fn was_never_passed_on(&self, end: &End, bound: Duration) -> bool {
-        self.eras
-            .iter()
-            .any(|era| end.span.to > era.lost_from && end.span.from < era.killed && end.span.to + bound > era.killed)
     }
 
     /// Whether the end itself was lost.

@@ -92,7 +92,7 @@ impl Site {
         let mut admin = standby.server.admin(&self.database.name).await;
         let rows = audit::rows(&mut admin).await.unwrap();
         let survivors = rows.iter().map(|row| (row.session(), row.generation)).collect();
-        stage.record.history().eras.push(Era { lost_from, killed: from, from: stage.record.now(), survivors });
+        stage.record.history().eras.push(Era { lost_from, from: stage.record.now(), survivors });
         for wire in self.wires() {
             wire.switch(standby.server.address());
         }
@@ -100,9 +100,11 @@ impl Site {
         self.primary = standby.server;
         self.database.server = self.primary.clone();
         struck(stage, "promotion".to_owned(), from, self.everyone(), in_flight);
-        // Its access token stays refused; the record tells what its refresh token was worth.
-        stage.refresh(Who::Thief, 1, &condemned.refresh, None).await;
+        // The replicas know, and tell the new server.
         tokio::time::sleep(stage.bound).await;
+        for node in self.everyone() {
+            stage.refresh(Who::Thief, node, &condemned.refresh, None).await;
+        }
         drop(probing);
     }
 

@@ -124,9 +124,6 @@ pub(super) struct Fault {
 pub(super) struct Era {
     /// Nothing that was committed after this was replicated.
     pub(super) lost_from: Duration,
-    /// The server before was killed.
-    pub(super) killed: Duration,
-    /// This one is there.
     pub(super) from: Duration,
     /// The generation of each session it knows.
     pub(super) survivors: HashMap<SessionKey, i64>,

@@ -40,7 +40,7 @@ fn lost(seconds: u64, token: Token, answer: &str) -> Loss {
 /// From second 10 on another server, which knows the session up to this generation, and nothing that came after second 8.
 fn promoted(generation: i64) -> Era {
     let survivors = HashMap::from([(session(1), generation)]);
-    Era { lost_from: Duration::from_secs(8), killed: Duration::from_secs(9), from: Duration::from_secs(10), survivors }
+    Era { lost_from: Duration::from_secs(8), from: Duration::from_secs(10), survivors }
 }
 
 /// An honest session: two refreshes, one of them answered twice, and calls.
@@ -144,17 +144,23 @@ fn an_access_token_accepted_after_the_bound_is_found_on_each_replica() {
 }
 
 #[test]
-fn an_end_that_was_lost_before_others_heard_of_it_is_left_alone() {
-    let accepted = |ended_at| {
+fn an_end_that_a_promoted_server_does_not_know_is_heard_of_from_those_who_do() {
+    let refreshed = |ended_at, seconds| {
         wrong(move |history| {
-            history.eras.push(Era { lost_from: Duration::from_secs(2), ..promoted(2) });
+            history.eras.push(promoted(2));
+            history.faults.push(Fault {
+                what: "promotion".to_owned(),
+                span: Span { from: Duration::from_secs(9), to: Duration::from_secs(10) },
+                deaf: vec![0, 1],
+                in_flight: 20,
+            });
             history.ends.push(ended(ended_at));
-            history.calls.push(call(1, 20, Outcome::Done(())));
+            history.refreshes.push(refresh(Who::Honest, seconds, token(2, 2), token(3, 3)));
         })
     };
-    assert_eq!(accepted(8), Vec::<String>::new());
-    assert_eq!(accepted(6), ["I7"], "they had heard");
-    assert_eq!(accepted(11), ["I7"], "the new server knows it");
+    assert_eq!(refreshed(8, 11), Vec::<String>::new());
+    assert_eq!(refreshed(8, 13), ["I5"], "they have told");
+    assert_eq!(refreshed(7, 11), ["I5"], "it was replicated");
 }
 
 #[test]
