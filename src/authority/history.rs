@@ -8,12 +8,13 @@ use std::sync::{MutexGuard, PoisonError};
 
 use crate::domain::history::{Mark, Rollback};
 use crate::domain::revocation::{Revocation, Revoked};
-use crate::store::{KeyChange, RevocationPage, SigningKeys, StoreError};
+use crate::store::{RevocationPage, StoreError};
 use crate::telemetry::Event;
 
 use super::Authority;
 use super::feed::BEAT_EVERY;
-use super::keys::{LIVE, change_keys, record};
+use super::keys::{KeysError, LIVE};
+use super::keysmith::Retired;
 
 /// What this replica knows of the store's history.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ impl Authority {
     }
 
     /// Writes back what this replica holds, if it owes that.
-    pub(super) async fn write_back(&self) -> Result<(), StoreError> {
+    pub(super) async fn write_back(&self) -> Result<(), KeysError> {
         let rollback = {
             let known = self.known();
             if !known.owes {
@@ -116,7 +117,7 @@ impl Authority {
         self.audit.record(&Event::new("rollback", "written_back").count(lost + bans));
         // Another loss may have been noticed meanwhile.
         self.has_written_back(rollback);
-        self.answer_question().await
+        Ok(self.answer_question().await?)
     }
 
     fn has_written_back(&self, rollback: Option<u64>) {
@@ -124,16 +125,11 @@ impl Authority {
         known.owes = known.rollback != rollback;
     }
 
-    async fn restore_bans(&self) -> Result<u64, StoreError> {
+    /// Retires again what was retired, and lets another key sign if none is left that does.
+    async fn restore_bans(&self) -> Result<u64, KeysError> {
         let mut restored = 0;
         for key in self.revocations.banned() {
-            let kid = key.as_str();
-            let lost = |keys: &SigningKeys| {
-                let lost = keys.list.iter().any(|key| key.key.kid == kid && key.banned.is_none());
-                Ok::<_, StoreError>(lost.then(|| KeyChange::Ban(kid.to_owned())))
-            };
-            if let Some(change) = change_keys(self.store.as_ref(), lost).await? {
-                record(&self.audit, &change);
+            if let Retired::Now { .. } = self.keysmith(&self.audit).retire(key.as_str()).await? {
                 restored += 1;
             }
         }

@@ -4,6 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use sidegate::boot::Running;
 use sqlx::{Connection, PgConnection, Row};
 
@@ -11,7 +14,7 @@ use crate::support::client::{Pair, call, logged_in, login, logout, logout_all, o
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::postgres::{Crash, Durability, Server};
 use crate::support::raw::{self, request};
-use crate::support::relay::{Mode, Relay};
+use crate::support::relay::{Direction, Mode, Relay};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -52,7 +55,7 @@ impl Scene {
     /// From now on whatever is stored is lost when the standby takes over.
     async fn lose_what_comes(&self) {
         self.primary.until_followed_by(&self.standby).await;
-        self.wire.set(Mode::Hold);
+        self.wire.set(Mode::Hold(Direction::ToClient));
     }
 
     async fn fail_over(&self) {
@@ -168,6 +171,32 @@ async fn what_was_revoked_stays_so_when_a_standby_takes_over_that_had_not_heard_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_lost_a_turn_or_two_goes_on_if_the_operator_wants_it() {
     Box::pin(fails_over("adopt")).await;
+}
+
+/// The key that took over is lost with the order to retire the other: somebody makes another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_retired_in_the_lost_stretch_stays_retired() {
+    let scene = Scene::new("").await;
+    let [gate, other] = scene.gates();
+    let forged = logged_in(gate).await;
+    let header = forged.access.split('.').next().unwrap();
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    scene.lose_what_comes().await;
+    let retired = scene.deployment.command(&["keys", "retire", header["kid"].as_str().unwrap()]).await;
+    assert_eq!(retired.code, Some(0), "{}", retired.stderr);
+    for gate in [gate, other] {
+        until("it is heard of", async || call(gate, "/", &forged.access).await.status == 401).await;
+    }
+    scene.fail_over().await;
+
+    let mut store = scene.store().await;
+    until_written_back(&mut store).await;
+    let late = scene.deployment.in_process().await;
+    let next = Pair::read(&judged(gate, &forged.refresh).await);
+    for gate in [gate, other, late.listen[0]] {
+        assert_eq!(call(gate, "/", &forged.access).await.status, 401);
+        until("the new key is heard of", async || call(gate, "/", &next.access).await.status == 200).await;
+    }
 }
 
 /// A session that was ended in the lost stretch is not taken up again, whoever holds its newest token: not even while the
