@@ -13,6 +13,7 @@ mod client;
 mod figures;
 mod latency;
 mod load;
+mod memory;
 mod nemesis;
 mod prober;
 mod record;
