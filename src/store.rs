@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + 'static {
     /// Increments the realm's counter and records the revocation. Returns the new value.
     async fn end_realm(&self) -> Result<u64, StoreError>;
 
-    /// Every live revocation, or those recorded after `after`. The cursor of a page continues where it ended; rows of
+    /// Every live revocation, or those recorded after `after`, in pieces. The cursor of a page continues where it ended; rows of
     /// transactions that committed late are never skipped. A row may be delivered twice.
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError>;
 
@@ -371,11 +371,16 @@ pub enum Taking {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
+/// Most revocations of one page: what a store gives in one piece and in time.
+pub const PAGE: u32 = 10_000;
+
 /// Some revocations, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationPage {
     pub revocations: Vec<Revocation>,
     pub cursor: Cursor,
+    /// Whether there is more to be read from there at once: a page holds no more than [`PAGE`].
+    pub more: bool,
     /// The realm's counter when the page was read.
     pub realm_epoch: u64,
     /// [`SigningKeys::version`] when the page was read.

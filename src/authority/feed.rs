@@ -49,7 +49,11 @@ impl Authority {
     /// # Errors
     /// If the store does not answer.
     pub async fn load(&self) -> Result<Cursor, StoreError> {
-        self.read(None).await.map(|page| page.cursor)
+        let mut page = self.read(None).await?;
+        while page.more {
+            page = self.read(Some(&page.cursor)).await?;
+        }
+        Ok(page.cursor)
     }
 
     /// Follows the store from `cursor` on: at every wake-up, and every `interval`. Runs until it is dropped.
@@ -70,6 +74,9 @@ impl Authority {
                     }
                     (answered, stale) = (true, false);
                     let is_news = !page.revocations.is_empty() || page.mark.beat != beat;
+                    if page.more {
+                        self.wakeup.notify_one();
+                    }
                     (cursor, beat) = (page.cursor, page.mark.beat);
                     if is_news && !woken {
                         self.overheard.notify_one();
@@ -81,7 +88,10 @@ impl Authority {
                         tracing::error!(%error, "the signing keys have changed and cannot be used: trying again");
                     }
                     keys_fail = followed.is_err();
-                    if !keys_fail && let Err(error) = self.answer(page.asked).await {
+                    if !keys_fail
+                        && !page.more
+                        && let Err(error) = self.answer(page.asked).await
+                    {
                         tracing::debug!(%error, "what is in force here is not reported yet");
                     }
                 }
@@ -146,7 +156,7 @@ impl Authority {
         }
     }
 
-    /// Reads a page, and holds what it says.
+    /// Reads a page, and holds what it says; not what else there is, if there is more.
     pub(super) async fn read(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
         let started = Stopwatch::start();
         let page = self.store.revocations(after).await?;

@@ -12,13 +12,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use self::connection::{Connections, store_error};
-use self::cursor::Position;
+use self::cursor::{Position, Reading};
 use self::reach::Reach;
 use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    Account, Advanced, Created, Cursor, KeyChange, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use crate::config::checked::Postgres;
@@ -88,26 +88,44 @@ impl PostgresStore {
         hash.first_chunk().copied().map_or(0, i64::from_be_bytes)
     }
 
-    async fn page(&self, after: Option<&Position>) -> Result<(Position, RevocationPage), StoreError> {
+    async fn page(&self, from: Option<&Position>) -> Result<(i64, RevocationPage), StoreError> {
+        let after = from.and_then(|from| from.snapshot.clone());
+        let reading = from.and_then(|from| from.reading.clone());
+        let seq = reading.as_ref().map_or(0, |reading| reading.seq);
         let rows = self
             .connections
-            .rows(|| match after {
-                None => sqlx::query(statements::ALL_REVOCATIONS).bind(&self.realm),
-                Some(position) => sqlx::query(statements::REVOCATIONS_AFTER).bind(&self.realm).bind(&position.snapshot),
+            .rows(|| {
+                let statement = match &after {
+                    None => sqlx::query(statements::ALL_REVOCATIONS),
+                    Some(_) => sqlx::query(statements::REVOCATIONS_AFTER),
+                };
+                let statement = statement.bind(&self.realm).bind(seq).bind(i64::from(PAGE));
+                if let Some(after) = &after { statement.bind(after) } else { statement }
             })
             .await?;
         let first = rows.first().ok_or_else(|| rows::damaged("snapshot"))?;
-        let position = Position { server_start: first.integer("server_start")?, snapshot: first.text("snapshot")? };
+        let server_start = first.integer("server_start")?;
+        let snapshot = reading.map_or_else(|| first.text("snapshot"), |reading| Ok(reading.snapshot))?;
+        let revocations: Vec<Revocation> =
+            rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?;
+        let more = revocations.len() >= PAGE as usize;
+        let position = if more {
+            let last = rows.last().map_or(Ok(0), |row| row.integer("seq"))?;
+            Position { server_start, snapshot: after, reading: Some(Reading { snapshot, seq: last }) }
+        } else {
+            Position { server_start, snapshot: Some(snapshot), reading: None }
+        };
         let page = RevocationPage {
-            revocations: rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?,
+            revocations,
             cursor: Cursor(position.to_string()),
+            more,
             realm_epoch: first.counter("realm_epoch")?,
             keys_version: first.counter("keys_version")?,
             asked: first.counter("asked")?,
             mark: rows::mark(first, first.text("server")?, first.text("known")?)?,
             now: first.time("now")?,
         };
-        Ok((position, page))
+        Ok((server_start, page))
     }
 }
 
@@ -303,9 +321,9 @@ impl Store for PostgresStore {
 
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
         if let Some(after) = after.and_then(Position::parse) {
-            let (position, page) = self.page(Some(&after)).await?;
+            let (server_start, page) = self.page(Some(&after)).await?;
             // Another server, or a restarted one, may be without the newest transactions, and count them anew.
-            if position.server_start == after.server_start {
+            if server_start == after.server_start {
                 return Ok(page);
             }
         }

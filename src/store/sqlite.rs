@@ -19,7 +19,7 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    Account, Advanced, Created, Cursor, KeyChange, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
 use crate::clock::SharedClock;
@@ -119,13 +119,17 @@ impl SqliteStore {
                     None => sqlx::query(statements::ALL_REVOCATIONS).bind(&self.realm).bind(now.as_millis()),
                     Some(after) => sqlx::query(statements::REVOCATIONS_AFTER).bind(&self.realm).bind(after),
                 };
-                let rows = statement.fetch_all(&mut *reader).await?;
+                let rows = statement.bind(i64::from(PAGE)).fetch_all(&mut *reader).await?;
                 let first = only(&rows)?;
                 let newest = first.integer("newest")?;
-                let revocations = rows.iter().filter_map(|row| rows::revocation(row).transpose());
+                let revocations: Vec<Revocation> =
+                    rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?;
+                let more = revocations.len() >= PAGE as usize;
+                let last = if more { rows.last().map_or(Ok(newest), |row| row.integer("seq"))? } else { newest };
                 let page = RevocationPage {
-                    revocations: revocations.collect::<Result<_, _>>()?,
-                    cursor: Cursor(newest.to_string()),
+                    revocations,
+                    cursor: Cursor(last.to_string()),
+                    more,
                     realm_epoch: first.counter("realm_epoch")?,
                     keys_version: first.counter("keys_version")?,
                     asked: first.counter("asked")?,

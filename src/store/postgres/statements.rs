@@ -330,6 +330,11 @@ macro_rules! page {
                 SELECT sidegate.now_ms() AS now, pg_current_snapshot() AS snapshot,
                     (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start,
                     sidegate.server() AS server
+            ), found AS (
+                SELECT v.seq, v.kind, v.session, v.subject, v.epoch, v.until FROM sidegate.revocation v, page
+                WHERE v.realm = $1 AND v.seq > $2 AND ",
+            $condition,
+            " ORDER BY v.seq LIMIT $3
             )
             SELECT page.now, page.snapshot::text AS snapshot, page.server_start, page.server,
                 COALESCE(h.server, '') AS known, COALESCE(h.beat, 0) AS beat, COALESCE(h.beaten, 0) AS beaten,
@@ -337,19 +342,19 @@ macro_rules! page {
             realm_epoch!(),
             " AS realm_epoch,
                 COALESCE((SELECT r.keys_version FROM sidegate.realm r WHERE r.realm = $1), 0) AS keys_version,
-                v.kind, v.session, v.subject, v.epoch, v.until
-            FROM page LEFT JOIN sidegate.history h ON h.realm = $1 LEFT JOIN sidegate.revocation v ON v.realm = $1 AND ",
-            $condition,
-            " ORDER BY v.seq"
+                v.seq, v.kind, v.session, v.subject, v.epoch, v.until
+            FROM page LEFT JOIN sidegate.history h ON h.realm = $1 LEFT JOIN found v ON true
+            ORDER BY v.seq"
         )
     };
 }
 
+/// `$2` the last row that was read, `$3` most.
 pub(super) const ALL_REVOCATIONS: &str = page!("v.until > page.now");
 
-/// `$2` the snapshot of the page before.
+/// `$2` the last row that was read since, `$3` most, `$4` the snapshot of what was read before.
 pub(super) const REVOCATIONS_AFTER: &str = page!(
-    "v.txid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(v.txid, $2::text::pg_snapshot)"
+    "v.txid >= pg_snapshot_xmin($4::text::pg_snapshot) AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)"
 );
 
 /// Wakes those who follow the realm.

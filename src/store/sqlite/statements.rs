@@ -200,19 +200,21 @@ macro_rules! page {
                 COALESCE(h.asked, 0) AS asked, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked, ",
             realm_epoch!(),
             " AS realm_epoch, COALESCE((SELECT r.keys_version FROM realm r WHERE r.realm = ?1), 0) AS keys_version,
-                v.kind, v.session, v.subject, v.epoch, v.until
+                v.seq, v.kind, v.session, v.subject, v.epoch, v.until
             FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'revocation'), 0) AS newest) AS page
-            LEFT JOIN history h ON h.realm = ?1 LEFT JOIN revocation v ON v.realm = ?1 AND ",
+            LEFT JOIN history h ON h.realm = ?1 LEFT JOIN (
+                SELECT * FROM revocation v WHERE v.realm = ?1 AND ",
             $condition,
-            " ORDER BY v.seq"
+            " ORDER BY v.seq LIMIT ?3
+            ) AS v ON true ORDER BY v.seq"
         )
     };
 }
 
-/// `?2` now.
+/// `?2` now, `?3` most.
 pub(super) const ALL_REVOCATIONS: &str = page!("v.until > ?2");
 
-/// `?2` the number that was newest.
+/// `?2` the number that was newest, `?3` most.
 pub(super) const REVOCATIONS_AFTER: &str = page!("v.seq > ?2");
 
 /// `?2` now.

@@ -84,6 +84,7 @@ macro_rules! store_contract {
                 ending_the_realm_moves_the_counter_of_all,
                 a_revocation_is_kept_for_the_longest_token_and_the_allowance,
                 a_page_continues_where_the_last_one_ended,
+                many_revocations_come_in_pieces_and_none_is_missing,
                 a_first_page_has_no_revocations_that_are_over,
                 a_cursor_that_makes_no_sense_starts_over,
                 concurrent_revocations_are_all_delivered,

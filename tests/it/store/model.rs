@@ -364,7 +364,7 @@ impl Store for Model {
         let (realm_epoch, keys_version) = (rows.realm_epoch, rows.keys_version);
         let History { beat, beaten, asked, rollback } = rows.history.unwrap_or_default();
         let mark = Mark { server: SERVER.into(), known: SERVER.into(), beat, beaten, rollback };
-        Ok(RevocationPage { revocations, cursor, realm_epoch, keys_version, asked, mark, now })
+        Ok(RevocationPage { revocations, cursor, more: false, realm_epoch, keys_version, asked, mark, now })
     }
 
     async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {

@@ -1,9 +1,10 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
 use sidegate::domain::session::Epochs;
-use sidegate::store::Cursor;
+use sidegate::store::{Cursor, PAGE};
 
 use super::super::bench::{Bench, START};
 use super::super::samples::{IDLE, LONGEST, ended, new_session, session_id, stored, subject, swap};
@@ -128,6 +129,41 @@ pub async fn concurrent_revocations_are_all_delivered(bench: &Bench) {
         assert_eq!(seen.iter().filter(|revocation| revocation.revoked == revoked).count(), 1, "{n}");
     }
     assert_eq!(store.revocations(Some(&cursor)).await.unwrap().revocations, []);
+}
+
+pub async fn many_revocations_come_in_pieces_and_none_is_missing(bench: &Bench) {
+    let store = &bench.store;
+    ended(&**store, 1).await;
+    let begun = store.revocations(None).await.unwrap();
+    let many = u64::from(PAGE) * 2 + 1;
+    let until = bench.now().plus(TTL).as_millis();
+    bench
+        .tamper(&format!(
+            "INSERT INTO {{schema}}revocation (realm, kind, subject, epoch, until)
+            WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {many})
+            SELECT 'default', 'subject', 's' || i, 1, {until} FROM n"
+        ))
+        .await;
+    for (cursor, expected) in [(None, many + 1), (Some(begun.cursor), many)] {
+        let (mut cursor, mut seen, mut pages) = (cursor, Vec::new(), 0);
+        loop {
+            let page = store.revocations(cursor.as_ref()).await.unwrap();
+            pages += 1;
+            assert!(page.revocations.len() <= PAGE as usize);
+            assert_eq!(page.more, pages < 3);
+            seen.extend(page.revocations);
+            cursor = Some(page.cursor);
+            if !page.more {
+                break;
+            }
+            // What comes while somebody reads is read as well, now or later.
+            ended(&**store, 100 + pages + u32::try_from(expected % 2).unwrap() * 10).await;
+        }
+        seen.extend(store.revocations(cursor.as_ref()).await.unwrap().revocations);
+        let different: HashSet<String> = seen.iter().map(|revocation| format!("{:?}", revocation.revoked)).collect();
+        assert!(different.len() as u64 >= expected + 2, "{} of {expected}", different.len());
+        assert!(different.contains(&format!("{:?}", Revoked::SubjectBelow(subject(&format!("s{many}")), 1))));
+    }
 }
 
 pub async fn purging_deletes_what_is_long_over_and_nothing_else(bench: &Bench) {
