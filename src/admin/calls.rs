@@ -85,13 +85,14 @@ async fn revoke(State(calls): State<Arc<Calls>>, Json(asked): Json<Revoke>) -> R
     let ended = tokio::spawn(async move { authority.revoke(&selection).await }).await;
     let ended = ended.map_err(|_| Refused(StatusCode::INTERNAL_SERVER_ERROR, "it failed: see the log".into()))??;
     tracing::info!("as the operator asks: {}", ended.to_string().replace('\n', "; "));
-    let heard = calls.authority.until_heard(asked.wait()).await;
-    let heard = heard.map_err(|error| error.to_string()).map(|heard| Heard {
+    let waited = calls.authority.until_heard(asked.wait()).await;
+    let unknown = waited.as_ref().err().map(ToString::to_string);
+    let heard = waited.ok().map(|heard| Heard {
         replicas: heard.replicas,
         silent: heard.silent.into_iter().map(|replica| Silent { name: replica.name, id: hex(&replica.id.0) }).collect(),
         milliseconds: u64::try_from(heard.took.as_millis()).unwrap_or(u64::MAX),
     });
-    Ok(Json(Revoked { done: ended.to_string(), heard }))
+    Ok(Json(Revoked { done: ended.to_string(), heard, unknown }))
 }
 
 /// Why a call of somebody who may make it was not carried out.

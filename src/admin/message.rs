@@ -41,8 +41,10 @@ pub struct Revoke {
 pub struct Revoked {
     /// What was ended, for people.
     pub done: String,
-    /// Or why nobody knows.
-    pub heard: Result<Heard, String>,
+    /// `None`: nobody knows.
+    pub heard: Option<Heard>,
+    /// Why nobody knows.
+    pub unknown: Option<String>,
 }
 
 /// Who refuses by now what was ended.

@@ -81,14 +81,14 @@ async fn wait(config: &Config, words: Words<'_>, patience: Duration) -> Result<(
     };
     let asked = message::Revoke::new(words, patience);
     let answer = call(place, "/revoke", &asked, patience + BEYOND).await;
-    let Revoked { done, heard } = answer.map_err(|error| match error {
+    let Revoked { done, heard, unknown } = answer.map_err(|error| match error {
         unreachable @ CallError::Unreachable { .. } => Failure::Other(format!("{unreachable}; {WITHOUT}")),
         error => error.into(),
     })?;
     say(done)?;
-    let Heard { replicas, silent, milliseconds } = match heard {
-        Ok(heard) => heard,
-        Err(error) => return Err(Failure::Unheard(format!("nobody knows who has heard: {error}\n  hint: {AGAIN}"))),
+    let Some(Heard { replicas, silent, milliseconds }) = heard else {
+        let why = unknown.unwrap_or_default();
+        return Err(Failure::Unheard(format!("nobody knows who has heard: {why}\n  hint: {AGAIN}")));
     };
     if !silent.is_empty() {
         let names: Vec<String> = silent.iter().map(|Silent { name, id }| format!("{name} ({id})")).collect();
