@@ -84,9 +84,9 @@ pub trait Store: Send + Sync + 'static {
     /// none nothing is recorded: whoever ended it has, and an old token must not make the table grow.
     async fn end_session(&self, id: SessionId) -> Result<bool, StoreError>;
 
-    /// Sessions of everybody that have not expired and whose epochs are in force, by id, at most `most` of those after
-    /// `after`. A page that has fewer is the last one.
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError>;
+    /// Sessions of everybody that have not expired and whose epochs are in force, by id: those among the next `most` rows
+    /// after `after`, or the first. A page takes no longer however many rows there are, and how few of them live.
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError>;
 
     /// As [`Self::end_session`] for each of these, in one transaction, and says how many there were. A few hundred, lest it
     /// takes too long.
@@ -373,6 +373,14 @@ pub struct Cursor(pub String);
 
 /// Most revocations of one page: what a store gives in one piece and in time.
 pub const PAGE: u32 = 10_000;
+
+/// Some living sessions, perhaps none, and where to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionPage {
+    pub sessions: Vec<Session>,
+    /// `None`: there are no more rows.
+    pub next: Option<SessionId>,
+}
 
 /// Some revocations, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]

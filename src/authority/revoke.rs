@@ -201,27 +201,26 @@ impl Revoker<'_> {
 /// All living sessions, some at a time.
 struct Pages<'s> {
     store: &'s dyn Store,
-    last: Option<SessionId>,
+    after: Option<SessionId>,
     is_over: bool,
 }
 
 impl<'s> Pages<'s> {
     fn of(store: &'s dyn Store) -> Self {
-        Self { store, last: None, is_over: false }
+        Self { store, after: None, is_over: false }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<Session>>, StoreError> {
         if self.is_over {
             return Ok(None);
         }
-        let page = self.store.living_sessions(self.last, PAGE).await?;
-        self.last = page.last().map(|session| session.id);
-        self.is_over = page.len() < PAGE as usize;
-        Ok(Some(page))
+        let page = self.store.living_sessions(self.after, PAGE).await?;
+        (self.after, self.is_over) = (page.next, page.next.is_none());
+        Ok(Some(page.sessions))
     }
 }
 
-/// Few enough that ending all of them is far from the deadline of a statement.
+/// Few enough that looking at all of them, and ending them, is far from the deadline of a statement.
 const PAGE: u32 = 500;
 
 /// Counts without keeping what it has counted: eight bytes for each subject.

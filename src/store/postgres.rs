@@ -19,7 +19,7 @@ use super::rows::{
 };
 use super::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use crate::config::checked::Postgres;
 use crate::domain::history::Mark;
@@ -293,7 +293,7 @@ impl Store for PostgresStore {
         only(&rows)?.flag("existed")
     }
 
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         self.living(after, most).await
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Account, Replica, ReplicaId, SealedKey, SigningKeys, StoreError, StoredKey, Taking};
+use super::{Account, Replica, ReplicaId, SealedKey, SessionPage, SigningKeys, StoreError, StoredKey, Taking};
 use crate::domain::history::{Mark, Rollback};
 use crate::domain::keys::Algorithm;
 use crate::domain::rate::Rate;
@@ -105,6 +105,21 @@ pub(super) fn session(row: &impl Columns) -> Result<Session, StoreError> {
         claims: claims(row)?,
         label: row.optional_text("label")?,
     })
+}
+
+/// From the rows of a statement that answers one row at least: without a session, one without an `id`.
+pub(super) fn session_page<R: Columns>(rows: &[R], most: u32) -> Result<SessionPage, StoreError> {
+    let first = rows.first().ok_or_else(|| damaged("looked_at"))?;
+    let mut sessions = Vec::new();
+    for row in rows {
+        if row.optional_bytes("id")?.is_some() {
+            sessions.push(session(row)?);
+        }
+    }
+    // Fewer rows than there might have been: these were the last.
+    let has_more = most > 0 && first.counter("looked_at")? >= u64::from(most);
+    let next = if has_more { Some(SessionId::from_bytes(first.array("last_id")?)) } else { None };
+    Ok(SessionPage { sessions, next })
 }
 
 pub(super) fn account(row: &impl Columns) -> Result<Account, StoreError> {

@@ -20,7 +20,7 @@ use super::rows::{
 };
 use super::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking,
 };
 use crate::clock::SharedClock;
 use crate::domain::history::Mark;
@@ -375,7 +375,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         self.living(after, most).await
     }
 

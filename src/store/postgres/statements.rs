@@ -272,17 +272,24 @@ pub(super) const END_SESSION: &str = concat!(
     SELECT EXISTS (SELECT FROM ended) AS existed"
 );
 
-/// `$2` the id before, `$3` most.
+/// `$2` the id before, `$3` most. One row at least. Rows of any realm are counted, so that the primary key alone decides
+/// which are looked at: no plan sorts a whole realm.
 pub(super) const LIVING_SESSIONS: &str = concat!(
     clock!(),
-    " SELECT ",
-    session_columns!(),
-    " FROM sidegate.session s, clock
-    WHERE s.realm = $1 AND s.id > $2 AND s.idle_end > now AND s.absolute_end > now AND s.realm_epoch = ",
+    ", looked AS MATERIALIZED (
+        SELECT * FROM sidegate.session WHERE id > $2 ORDER BY id LIMIT $3
+    ), page AS (
+        SELECT count(*) AS looked_at, (SELECT l.id FROM looked l ORDER BY l.id DESC LIMIT 1) AS last_id FROM looked
+    ), living AS (
+        SELECT l.* FROM looked l, clock
+        WHERE l.realm = $1 AND l.idle_end > now AND l.absolute_end > now AND l.realm_epoch = ",
     realm_epoch!(),
-    " AND s.subject_epoch = ",
-    subject_epoch!("s.subject"),
-    " ORDER BY s.id LIMIT $3"
+    " AND l.subject_epoch = ",
+    subject_epoch!("l.subject"),
+    ")
+    SELECT looked_at, last_id, ",
+    session_columns!(),
+    " FROM page LEFT JOIN living ON true ORDER BY id"
 );
 
 /// `$2` allowance, `$3` ids.

@@ -1,13 +1,13 @@
 //! Sessions of everybody: looked through in pages, and ended many at a time.
 
-use super::super::StoreError;
 use super::super::rows;
+use super::super::{SessionPage, StoreError};
 use super::{SqliteStore, statements};
 use crate::domain::revocation::Revoked;
-use crate::domain::session::{Session, SessionId};
+use crate::domain::session::SessionId;
 
 impl SqliteStore {
-    pub(super) async fn living(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    pub(super) async fn living(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         // No id is the empty one.
         let after = after.map_or(Vec::new(), |id| id.as_bytes().to_vec());
         self.connections
@@ -20,7 +20,7 @@ impl SqliteStore {
                     .bind(i64::from(most))
                     .fetch_all(&mut *reader)
                     .await?;
-                Ok(rows.iter().map(rows::session).collect::<Result<_, _>>()?)
+                Ok(rows::session_page(&rows, most)?)
             })
             .await
     }

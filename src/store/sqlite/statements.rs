@@ -161,15 +161,23 @@ pub(super) const SESSIONS_OF: &str = concat!(
     " ORDER BY created DESC, id DESC"
 );
 
-/// `?2` the id before, `?3` now, `?4` most.
+/// `?2` the id before, `?3` now, `?4` most. One row at least. Rows of any realm are counted, so that the primary key alone
+/// decides which are looked at: no plan sorts a whole realm.
 pub(super) const LIVING_SESSIONS: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    " FROM session WHERE realm = ?1 AND id > ?2 AND idle_end > ?3 AND absolute_end > ?3 AND realm_epoch = ",
+    "WITH looked AS MATERIALIZED (
+        SELECT * FROM session WHERE id > ?2 ORDER BY id LIMIT ?4
+    ), page AS (
+        SELECT count(*) AS looked_at, max(id) AS last_id FROM looked
+    ), living AS (
+        SELECT l.* FROM looked l
+        WHERE l.realm = ?1 AND l.idle_end > ?3 AND l.absolute_end > ?3 AND l.realm_epoch = ",
     realm_epoch!(),
-    " AND subject_epoch = ",
-    subject_epoch!("session.subject"),
-    " ORDER BY id LIMIT ?4"
+    " AND l.subject_epoch = ",
+    subject_epoch!("l.subject"),
+    ")
+    SELECT looked_at, last_id, ",
+    session_columns!(),
+    " FROM page LEFT JOIN living ON true ORDER BY id"
 );
 
 /// `?2` id.

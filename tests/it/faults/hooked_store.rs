@@ -17,7 +17,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     self, Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Semaphore;
 
@@ -105,7 +105,7 @@ impl<H: AroundSwap> Store for HookedStore<H> {
         self.inner.end_session(id).await
     }
 
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         self.inner.living_sessions(after, most).await
     }
 

@@ -15,7 +15,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Notify;
 
@@ -190,7 +190,7 @@ impl Store for Tap {
         self.inner.sessions_of(subject).await
     }
 
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         self.inner.living_sessions(after, most).await
     }
 

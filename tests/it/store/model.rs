@@ -18,7 +18,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking,
 };
 
 /// A store of one realm, in memory.
@@ -324,11 +324,14 @@ impl Store for Model {
         Ok(existed)
     }
 
-    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<Vec<Session>, StoreError> {
+    async fn living_sessions(&self, after: Option<SessionId>, most: u32) -> Result<SessionPage, StoreError> {
         let rows = self.rows();
         let now = self.clock.now();
-        let living = rows.sessions.values().filter(|session| Some(session.id) > after && rows.is_alive(session, now));
-        Ok(living.take(most as usize).cloned().collect())
+        let looked = rows.sessions.values().filter(|session| Some(session.id) > after).take(most as usize);
+        let looked: Vec<&Session> = looked.collect();
+        let next = looked.last().filter(|_| looked.len() >= most as usize).map(|session| session.id);
+        let sessions = looked.into_iter().filter(|session| rows.is_alive(session, now)).cloned().collect();
+        Ok(SessionPage { sessions, next })
     }
 
     async fn end_sessions(&self, ids: &[SessionId]) -> Result<u64, StoreError> {

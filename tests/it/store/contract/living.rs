@@ -2,31 +2,38 @@ use std::time::Duration;
 
 use sidegate::domain::revocation::Revoked;
 use sidegate::domain::session::SessionId;
-use sidegate::store::{NewSession, Store};
+use sidegate::store::{NewSession, SessionPage, Store};
 
 use super::super::bench::Bench;
 use super::super::samples::{IDLE, LONGEST, new_session, session_id, stored, subject};
 
 pub async fn the_living_sessions_of_everybody_come_in_pages(bench: &Bench) {
+    let store = &*bench.store;
+    let other = bench.open("other").await;
     for (n, of) in [(3, "ann"), (1, "bob"), (4, "ann"), (2, "Zoë"), (0, "ann")] {
-        stored(&*bench.store, &new_session(n, of)).await;
+        stored(store, &new_session(n, of)).await;
+        stored(&*other, &new_session(100 + n, of)).await;
     }
-    let whole = bench.store.living_sessions(None, 100).await.unwrap();
-    assert_eq!(whole[3], bench.store.session(session_id(3)).await.unwrap().unwrap().session);
-    let mut seen = Vec::new();
-    loop {
-        let page = bench.store.living_sessions(seen.last().copied(), 2).await.unwrap();
-        seen.extend(page.iter().map(|session| session.id));
-        if page.len() < 2 {
-            break;
+    let whole = store.living_sessions(None, 100).await.unwrap();
+    assert_eq!(whole.next, None);
+    assert_eq!(whole.sessions[3], store.session(session_id(3)).await.unwrap().unwrap().session);
+    for most in 1..12 {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.living_sessions(after, most).await.unwrap();
+            assert!(page.sessions.len() <= most as usize);
+            assert!(page.next.is_none_or(|next| Some(next) > after), "it goes on");
+            seen.extend(page.sessions.iter().map(|session| session.id));
+            let Some(next) = page.next else { break };
+            after = Some(next);
         }
+        assert_eq!(seen, [0, 1, 2, 3, 4].map(session_id), "in pages of {most}");
     }
-    assert_eq!(seen, [0, 1, 2, 3, 4].map(session_id));
     // It need not be there any more.
-    bench.store.end_session(session_id(2)).await.unwrap();
-    assert_eq!(ids(&*bench.store, Some(session_id(2))).await, [3, 4].map(session_id));
-    assert_eq!(bench.store.living_sessions(None, 0).await.unwrap(), []);
-    assert_eq!(ids(&*bench.store, Some(SessionId::from_bytes([0xff; 16]))).await, []);
+    store.end_session(session_id(2)).await.unwrap();
+    assert_eq!(ids(store, Some(session_id(2))).await, [3, 4].map(session_id));
+    assert_eq!(store.living_sessions(None, 0).await.unwrap(), SessionPage { sessions: Vec::new(), next: None });
+    assert_eq!(ids(store, Some(SessionId::from_bytes([0xff; 16]))).await, []);
 }
 
 pub async fn sessions_that_are_over_are_on_no_page(bench: &Bench) {
@@ -44,6 +51,8 @@ pub async fn sessions_that_are_over_are_on_no_page(bench: &Bench) {
     assert_eq!(ids(store, None).await, [session_id(3)]);
     store.end_realm().await.unwrap();
     assert_eq!(ids(store, None).await, []);
+    let page = store.living_sessions(None, 2).await.unwrap();
+    assert_eq!((page.sessions.len(), page.next), (0, Some(session_id(1))), "a page without any is not the last");
 }
 
 pub async fn many_sessions_end_at_once_with_a_revocation_each(bench: &Bench) {
@@ -78,5 +87,5 @@ pub async fn nobody_elses_sessions_are_seen_or_ended(bench: &Bench) {
 }
 
 async fn ids(store: &dyn Store, after: Option<SessionId>) -> Vec<SessionId> {
-    store.living_sessions(after, 1000).await.unwrap().iter().map(|session| session.id).collect()
+    store.living_sessions(after, 1000).await.unwrap().sessions.iter().map(|session| session.id).collect()
 }
