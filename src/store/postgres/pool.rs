@@ -274,9 +274,9 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A wrong password, or a role that is not there.
+/// A wrong password, or a role that is not there; a pooler has no word for it.
 fn is_not_let_in(error: &sqlx::Error) -> bool {
-    matches!(sql_state(error).as_deref(), Some("28P01" | "28000"))
+    matches!(sql_state(error).as_deref(), Some("28P01" | "28000" | "08P01"))
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
