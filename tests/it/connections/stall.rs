@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::clock::Stopwatch;
+use sidegate::store::postgres::PostgresStore;
+use sidegate::store::{Store, StoreError};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -98,6 +100,25 @@ async fn a_wire_that_has_gone_dead_holds_nobody_up() {
     wire.dead.send_replace(false);
 
     is_over(gate, &pairs, &database).await;
+}
+
+#[tokio::test]
+async fn no_more_calls_wait_than_could_be_served_in_time() {
+    let database = postgres::database().await;
+    let wire = Wire::to(&database).await;
+    PostgresStore::migrate(&database.url, None, PATIENCE).await.unwrap();
+    let url = wire.database(&database).url;
+    let store = PostgresStore::open(&url, None, "default", 1, Duration::from_secs(2)).await.unwrap();
+    store.now().await.unwrap();
+    wire.dead.send_replace(true);
+
+    let calls = join_all((0..300).map(|_| store.now())).await;
+
+    let told_at_once = |call: &&Result<_, StoreError>| matches!(call, Err(StoreError::Unavailable(why)) if why.contains("too many calls wait"));
+    assert!(calls.iter().all(Result::is_err));
+    assert_eq!(calls.iter().filter(told_at_once).count(), 300 - 256);
+    wire.dead.send_replace(false);
+    store.now().await.unwrap();
 }
 
 /// D-10.
