@@ -94,7 +94,7 @@ impl PostgresStore {
         let seq = reading.as_ref().map_or(0, |reading| reading.seq);
         let rows = self
             .connections
-            .rows(|| {
+            .rows_for_certain(|| {
                 let statement = match &after {
                     None => sqlx::query(statements::ALL_REVOCATIONS),
                     Some(_) => sqlx::query(statements::REVOCATIONS_AFTER),

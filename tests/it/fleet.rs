@@ -11,6 +11,7 @@ mod audit;
 mod checks;
 mod client;
 mod figures;
+mod flood;
 mod latency;
 mod load;
 mod memory;

@@ -2,7 +2,8 @@
 //!
 //! Every call has one deadline for everything: waiting for a connection, the statement, and its retries. The server gives
 //! a statement up before we do: what a caller was told is unavailable is not carried out afterwards, unless the answer
-//! was lost on the way. No more calls wait than could be served in time; the rest are told at once.
+//! was lost on the way. No more calls wait than could be served in time; the rest are told at once. What a replica itself
+//! must hear or say is never turned away, and waits longest: a flood of requests makes it late, not deaf.
 //!
 //! On a session of our own a statement is prepared once, and is a transaction by itself. Behind a pooler that gives each
 //! transaction another session, every statement goes with its limits in a transaction that says where it begins and ends,
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::super::StoreError;
 use super::super::rows::driver_error;
-use super::pool::Pool;
+use super::pool::{Pool, Turn};
 use super::reach::{Reach, Session};
 use super::schema;
 use crate::config::checked;
@@ -83,7 +84,7 @@ impl Connections {
     /// How a connection outside the pool is made that listens. `None`: sessions there are shared, and nobody would hear.
     pub(super) async fn listen_options(&self) -> Result<Option<PgConnectOptions>, StoreError> {
         let pool = self.listen.as_ref().unwrap_or(&self.pool);
-        let lease = self.in_time(pool.lease()).await?;
+        let lease = self.by_deadline(pool.lease(Turn::Certain)).await?;
         let options = pool.reach().options();
         let session = lease.session();
         if self.listen.is_none() {
@@ -94,7 +95,12 @@ impl Connections {
 
     /// Runs one statement, a transaction of its own, and returns its rows.
     pub(super) async fn rows<'q>(&self, statement: impl Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
-        self.in_time(self.attempts(None, statement)).await
+        self.in_time(self.attempts(None, statement, Turn::Common)).await
+    }
+
+    /// As [`Self::rows`], for what this replica must hear or say, whatever its clients ask.
+    pub(super) async fn rows_for_certain<'q>(&self, statement: impl Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
+        self.by_deadline(self.attempts(None, statement, Turn::Certain)).await
     }
 
     /// As [`Self::rows`]; `None`, and nothing has changed, if a unique index has such a row already.
@@ -103,7 +109,7 @@ impl Connections {
         statement: impl Statement<'q>,
     ) -> Result<Option<Vec<PgRow>>, StoreError> {
         let rows = async {
-            match self.attempts(None, statement).await {
+            match self.attempts(None, statement, Turn::Common).await {
                 Err(error) if sql_state(&error).as_deref() == Some("23505") => Ok(None),
                 done => done.map(Some),
             }
@@ -117,37 +123,47 @@ impl Connections {
         lock: i64,
         statement: impl Statement<'q>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.in_time(self.attempts(Some(lock), statement)).await
+        self.in_time(self.attempts(Some(lock), statement, Turn::Common)).await
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
         let Ok(_call) = self.calls.try_acquire() else {
             return Err(StoreError::Unavailable("too many calls wait for postgres already".into()));
         };
-        match tokio::time::timeout(self.timeout, work).await {
+        self.by_deadline(work).await
+    }
+
+    async fn by_deadline<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.timeout, Box::pin(work)).await {
             Ok(done) => done.map_err(|error| store_error(&error)),
             Err(_) => Err(too_slow(self.timeout)),
         }
     }
 
-    async fn attempts<'q>(&self, lock: Option<i64>, statement: impl Statement<'q>) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn attempts<'q>(
+        &self,
+        lock: Option<i64>,
+        statement: impl Statement<'q>,
+        turn: Turn,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut pause = FIRST_PAUSE;
         for _ in 1..ATTEMPTS {
-            match self.attempt(lock, statement()).await {
+            match self.attempt(lock, statement(), turn).await {
                 Err(error) if is_conflict(&error) => tokio::time::sleep(pause).await,
                 done => return done,
             }
             pause *= 2;
         }
-        self.attempt(lock, statement()).await
+        self.attempt(lock, statement(), turn).await
     }
 
     async fn attempt(
         &self,
         lock: Option<i64>,
         statement: Query<'_, Postgres, PgArguments>,
+        turn: Turn,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut lease = self.pool.lease().await?;
+        let mut lease = self.pool.lease(turn).await?;
         match (lock, lease.session()) {
             (None, Session::Own) => {
                 let rows = statement.fetch_all(lease.connection()?).await;

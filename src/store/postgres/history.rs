@@ -11,7 +11,7 @@ use crate::domain::revocation::{Revocation, Revoked};
 impl PostgresStore {
     pub(super) async fn write_beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
         let statement = || sqlx::query(statements::BEAT).bind(&self.realm).bind(span(every));
-        self.connections.rows(statement).await?.first().map(|row| row.counter("beat")).transpose()
+        self.connections.rows_for_certain(statement).await?.first().map(|row| row.counter("beat")).transpose()
     }
 
     pub(super) async fn write_question(&self) -> Result<u64, StoreError> {
@@ -28,7 +28,7 @@ impl PostgresStore {
                 .bind(counter_column(mark.beat))
                 .bind(counter_column(seen))
         };
-        Ok(!self.connections.rows(statement).await?.is_empty())
+        Ok(!self.connections.rows_for_certain(statement).await?.is_empty())
     }
 
     pub(super) async fn write_back(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {

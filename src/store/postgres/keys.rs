@@ -50,7 +50,7 @@ impl PostgresStore {
                 .bind(&secrets)
                 .bind(counter_column(replica.heard))
         };
-        self.connections.rows(statement).await.map(drop)
+        self.connections.rows_for_certain(statement).await.map(drop)
     }
 
     pub(super) async fn seen(&self, live: Duration) -> Result<Vec<Replica>, StoreError> {

@@ -56,6 +56,14 @@ pub(super) struct Lease {
     _slot: OwnedSemaphorePermit,
 }
 
+/// How long a call waits for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Common,
+    /// Longer than anybody in front: they are served or have given up by then, however many come.
+    Certain,
+}
+
 impl Pool {
     pub(super) fn new(
         place: Place,
@@ -82,10 +90,14 @@ impl Pool {
     }
 
     /// Waits for a connection.
-    pub(super) async fn lease(&self) -> Result<Lease, sqlx::Error> {
+    pub(super) async fn lease(&self, turn: Turn) -> Result<Lease, sqlx::Error> {
+        let patience = match turn {
+            Turn::Common => self.0.patience,
+            Turn::Certain => self.0.patience * 2,
+        };
         self.look_now_and_then();
         let mut obstacle = sqlx::Error::PoolTimedOut;
-        let leased = tokio::time::timeout(self.0.patience, async {
+        let leased = tokio::time::timeout(patience, async {
             let slot = Arc::clone(&self.0.slots).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let link = match self.rested().await {
                 Some(link) => link,

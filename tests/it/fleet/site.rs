@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::deployment::Deployment;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::support::deployment::{Deployment, laid_over};
 use crate::support::net::free_address;
 use crate::support::postgres::{Database, Durability, Server};
 use crate::support::process::Process;
@@ -22,6 +24,8 @@ pub(super) struct Site {
     pub(super) primary: Server,
     pub(super) standby: Option<Standby>,
     pub(super) database: Database,
+    /// One fleet is work enough for a machine.
+    _turn: MutexGuard<'static, ()>,
 }
 
 pub(super) struct Standby {
@@ -40,9 +44,10 @@ pub(super) struct Node {
     pub(super) process: Process,
 }
 
-/// For all of them. Access tokens are short, and accepted five seconds longer than they say.
-pub(super) const SETTINGS: &str = "access_token.ttl = \"2s\"\nrevocation.poll_interval = \"100ms\"\n\
-    refresh.late_window = \"1500ms\"\nstore.timeout = \"1s\"\nstore.connections = 8\nsession.per_subject = 45\nlog.level = \"error\"\nlog.access = false\n";
+/// For all of them. Clients refresh often, and replicas accept access tokens long enough for an end to be told apart from
+/// an expiry.
+pub(super) const SETTINGS: &str = "access_token.ttl = \"2s\"\naccess_token.leeway = \"30s\"\nrevocation.poll_interval = \"100ms\"\n\
+    refresh.late_window = \"1500ms\"\nstore.timeout = \"1s\"\nstore.connections = 8\nsession.per_subject = 200\nlog.level = \"error\"\nlog.access = false\n";
 
 impl Site {
     /// Three replicas on one database, with a standby if asked for, and so many users besides the usual one.
@@ -52,9 +57,11 @@ impl Site {
     }
 
     pub(super) async fn on(primary: Server, with_standby: bool, settings: &str) -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+        let turn = ONE_AT_A_TIME.lock().await;
         let office = Relay::to(primary.address()).await;
         let database = primary.database().await;
-        let deployment = Deployment::on(database.at(office.address), &format!("{SETTINGS}{settings}")).await;
+        let deployment = Deployment::on(database.at(office.address), &laid_over(SETTINGS, settings)).await;
         let standby = if with_standby {
             let wire = Relay::to(primary.address()).await;
             let (server, address) = (primary.clone(), wire.address);
@@ -69,7 +76,7 @@ impl Site {
         for _ in 0..3 {
             nodes.push(Node::start(&deployment, &database, primary.address()).await);
         }
-        Self { deployment, nodes, office, primary, standby, database }
+        Self { deployment, nodes, office, primary, standby, database, _turn: turn }
     }
 
     pub(super) fn gates(&self) -> Vec<SocketAddr> {

@@ -55,9 +55,22 @@ impl Stage {
         });
         let mut in_flight = self.in_flight.subscribe();
         let crowded = in_flight.wait_for(|counts| under_way(counts) >= least);
-        let counts = tokio::time::timeout(Duration::from_secs(10), crowded).await;
+        let counts = tokio::time::timeout(Duration::from_secs(30), crowded).await;
         let counts = counts.unwrap_or_else(|_| panic!("never {least} refreshes in flight at {at:?}"));
         under_way(&counts.expect("the stage is here"))
+    }
+
+    /// Waits until so many honest clients have logged in.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub(super) async fn until_there(&self, clients: usize) {
+        let arriving = async {
+            while self.record.history().honest.len() < clients {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), arriving).await.expect("everybody can log in");
     }
 
     pub(super) fn stop(&self) {
@@ -107,7 +120,8 @@ impl Stage {
 
     /// Nobody will end this session.
     pub(super) fn is_honest(&self, pair: &Pair) {
-        self.record.history().honest.insert(Token::read(&pair.refresh).session);
+        let now = self.record.now();
+        self.record.history().honest.insert(Token::read(&pair.refresh).session, now);
     }
 
     /// Shows an access token to a replica, on a connection of its own.

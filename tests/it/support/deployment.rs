@@ -171,6 +171,13 @@ impl Deployment {
     }
 }
 
+/// Settings with others laid over them.
+pub fn laid_over(base: &str, over: &str) -> String {
+    let mut settings: toml::Table = base.parse().expect("the settings are TOML");
+    merge(&mut settings, over.parse().expect("the settings are TOML"));
+    settings.to_string()
+}
+
 /// Lays one table over another; arrays and values are replaced whole.
 fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
