@@ -18,6 +18,7 @@ mod memory;
 mod nemesis;
 mod prober;
 mod record;
+mod rolling;
 mod site;
 mod stage;
 mod token;
