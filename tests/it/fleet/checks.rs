@@ -152,7 +152,7 @@ impl History {
             *first = (*first).min(end.span.from);
         }
         let refused = self.calls.iter().filter(|call| {
-            let is_good = self.honest.contains(&call.session) && call.expires_at > call.span.to;
+            let is_good = self.honest.contains_key(&call.session) && call.expires_at > call.span.to;
             is_good && !ends.contains_key(&call.session) && matches!(call.outcome, Outcome::Refused(_))
         });
         refused
@@ -179,7 +179,7 @@ impl History {
 
     /// The newest token of each honest session that its client was given.
     pub(super) fn newest_generations(&self) -> HashMap<SessionKey, u32> {
-        let mut newest: HashMap<_, _> = self.honest.iter().map(|session| (*session, 0)).collect();
+        let mut newest: HashMap<_, _> = self.honest.keys().map(|session| (*session, 0)).collect();
         for (_, next) in self.exchanges() {
             if let Some(known) = newest.get_mut(&next.session) {
                 *known = next.generation.max(*known);
@@ -192,10 +192,12 @@ impl History {
         self.eras.iter().rfind(|era| era.from <= at)
     }
 
-    /// Whether the server of that moment had never heard of this token.
+    /// Whether the server of that moment had never heard of this honest token: it was made before it took over.
     pub(super) fn was_ahead(&self, token: Token, at: Duration) -> bool {
         self.era_at(at).is_some_and(|era| {
-            era.survivors.get(&token.session).is_none_or(|generation| *generation < i64::from(token.generation))
+            let is_older = self.honest.get(&token.session).is_some_and(|began| *began < era.from);
+            let known = era.survivors.get(&token.session);
+            is_older && known.is_none_or(|generation| *generation < i64::from(token.generation))
         })
     }
 

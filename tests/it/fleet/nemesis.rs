@@ -28,7 +28,7 @@ pub(super) const CONDEMNED: &str = "condemned";
 /// So many refreshes are under way at each kill.
 pub(super) const IN_FLIGHT: usize = 20;
 /// And so many have been stored while nobody has been told.
-const UNTOLD: usize = 4;
+const UNTOLD: usize = 2;
 const DOWN: Duration = Duration::from_millis(400);
 
 impl Site {
@@ -78,8 +78,8 @@ impl Site {
         let from = stage.record.now();
         while stage.logout(0, &condemned.refresh).await != Outcome::Done(()) {}
         stage.ended(How::Logout, &condemned, from);
-        // Each replica hears of it, and many a refresh is lost too.
-        tokio::time::sleep(stage.bound).await;
+        // Replicas hear of it, and many a refresh is lost too.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let from = stage.record.now();
         let in_flight = self.crowd(stage, None).await;
         let dead = self.primary.clone();
@@ -111,17 +111,24 @@ impl Site {
     /// Has honest clients refresh all at once, with the database's answers held back: some refreshes are stored and some
     /// still wait for their turn.
     async fn crowd(&self, stage: &Stage, at: Option<usize>) -> usize {
-        let nodes = self.nodes.iter().enumerate().filter(|(node, _)| at.is_none_or(|at| at == *node));
-        nodes.for_each(|(_, node)| node.wire.set(Mode::Hold(Direction::ToClient)));
+        let nodes = || self.nodes.iter().enumerate().filter(|(node, _)| at.is_none_or(|at| at == *node));
         let crowding = async {
             loop {
+                nodes().for_each(|(_, node)| node.wire.set(Mode::Hold(Direction::ToClient)));
                 let in_flight = stage.crowd(at, IN_FLIGHT).await;
-                if self.untold(stage).await >= UNTOLD {
-                    return in_flight;
+                // After that those who wait give up.
+                for _ in 0..10 {
+                    if self.untold(stage).await >= UNTOLD {
+                        return in_flight;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
+                // No connection was open: where answers are held none can be made.
+                nodes().for_each(|(_, node)| node.wire.set(Mode::Pass));
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), crowding).await.expect("refreshes are stored all the time")
+        tokio::time::timeout(Duration::from_mins(1), crowding).await.expect("refreshes are stored all the time")
     }
 
     /// How many sessions have turned without anybody having been told.

@@ -1,6 +1,6 @@
 //! What happened, as those who did it saw it: each operation with the moments it was begun and over, and what came of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub(super) struct Record {
 #[derive(Default)]
 pub(super) struct History {
     pub(super) logins: usize,
-    /// Sessions of honest clients, which nobody ends.
-    pub(super) honest: HashSet<SessionKey>,
+    /// Sessions of honest clients, which nobody ends, and when they began.
+    pub(super) honest: HashMap<SessionKey, Duration>,
     pub(super) refreshes: Vec<Refresh>,
     pub(super) calls: Vec<Call>,
     pub(super) ends: Vec<End>,

@@ -46,7 +46,7 @@ fn promoted(generation: i64) -> Era {
 /// An honest session: two refreshes, one of them answered twice, and calls.
 fn quiet() -> History {
     History {
-        honest: [session(1)].into(),
+        honest: HashMap::from([(session(1), Duration::ZERO)]),
         refreshes: vec![
             refresh(Who::Honest, 1, token(0, 0), token(1, 1)),
             refresh(Who::Honest, 1, token(0, 0), token(1, 1)),
@@ -111,6 +111,12 @@ fn a_lost_session_is_found_unless_a_promoted_server_never_heard_of_it() {
     assert_eq!(after("400 invalid_grant", 1), Vec::<String>::new());
     assert_eq!(after("400 invalid_grant", 2), ["I4"], "the server knew this one");
     assert_eq!(after("401", 1), ["I4"], "and it is told in the right words");
+    let younger = wrong(|history| {
+        history.honest = HashMap::from([(session(1), Duration::from_secs(11))]);
+        history.eras.push(Era { survivors: HashMap::new(), ..promoted(0) });
+        history.losses.push(lost(12, token(2, 2), "400 invalid_grant"));
+    });
+    assert_eq!(younger, ["I4"], "this one has begun on the new server");
 }
 
 #[test]
