@@ -10,6 +10,7 @@ mod gone;
 mod hooked_store;
 mod kill;
 mod leaks;
+mod listening;
 mod outage;
 mod panics;
 mod parallel;

@@ -129,7 +129,12 @@ impl Deployment {
 
     /// Starts one more sidegate in this process.
     pub async fn in_process(&self) -> Running {
-        let config = self.config();
+        self.in_process_with("").await
+    }
+
+    /// As [`Self::in_process`], with more settings laid over it.
+    pub async fn in_process_with(&self, over: &str) -> Running {
+        let config = self.config_with(over);
         Box::pin(boot::start(&config, Arc::new(SystemClock), Entropy)).await.expect("sidegate starts")
     }
 
@@ -148,7 +153,11 @@ impl Deployment {
 
     /// The configuration, listening on ports that the system chooses.
     pub fn config(&self) -> Config {
-        let text = self.text(ANY_PORT, ANY_PORT, "");
+        self.config_with("")
+    }
+
+    fn config_with(&self, over: &str) -> Config {
+        let text = self.text(ANY_PORT, ANY_PORT, over);
         let base = self.home.path("");
         let surroundings = Surroundings { name: "config.toml", base: &base, variable: &|_| None };
         config::parse(&text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))

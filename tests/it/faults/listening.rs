@@ -1,0 +1,118 @@
+//! The line by which revocations are told at once is cut, held, or dead without a word: what it should have told is heard
+//! all the same, and the line is made again (D-7, D-9, I7).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sidegate::boot::Running;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::client::{Pair, call, logged_in, logout, until_refused};
+use crate::support::deployment::{Deployment, StoreKind};
+use crate::support::postgres::{self, Durability, Server};
+use crate::support::raw::{self, request};
+use crate::support::relay::{Direction, Mode, Relay};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn until_it_hears_by(replica: &Running, way: &str) {
+    let asking = async {
+        while raw::exchange(replica.health, request("GET", "/readyz").bytes()).await.json()["feed"]["mode"] != way {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("it does not hear by {way}"));
+}
+
+async fn an_end_is_heard(here: SocketAddr, there: SocketAddr) {
+    let pair: Pair = logged_in(here).await;
+    assert_eq!(call(there, "/", &pair.access).await.status, 200);
+    assert_eq!(logout(here, &pair.refresh).await.status, 200);
+    until_refused(there, &pair.access).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_cut_or_dead_delays_no_end_beyond_the_next_look_and_is_made_again() {
+    let database = postgres::database().await;
+    let relay = Relay::to(database.server.address()).await;
+    let listening = "store.listen_url_file = \"listen-url\"\nrevocation.poll_interval = \"500ms\"";
+    let deployment = Deployment::on(database, "").await;
+    deployment.home.write("listen-url", deployment.database.as_ref().unwrap().at(relay.address).url);
+    let (one, other) = (deployment.in_process().await, deployment.in_process_with(listening).await);
+    let (here, there) = (one.listen[0], other.listen[0]);
+    let kinds = [
+        Mode::Reset,
+        Mode::HalfOpen,
+        Mode::Hold(Direction::ToClient),
+        Mode::Swallow(Direction::ToClient),
+        Mode::Delay(Duration::from_millis(50)),
+    ];
+    for mode in kinds {
+        until_it_hears_by(&other, "listen").await;
+
+        relay.set(mode);
+        an_end_is_heard(here, there).await;
+
+        if !matches!(mode, Mode::Delay(_)) {
+            until_it_hears_by(&other, "poll").await;
+            an_end_is_heard(here, there).await;
+        }
+        relay.set(Mode::Pass);
+        relay.sever();
+    }
+    until_it_hears_by(&other, "listen").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_again_and_again_leaves_nobody_deaf() {
+    let server = tokio::task::spawn_blocking(|| Server::start(Durability::Off)).await.unwrap();
+    let deployment = Deployment::on(server.database().await, "store.timeout = \"1s\"").await;
+    let (one, other) = (deployment.in_process().await, deployment.in_process().await);
+    for _ in 0..5 {
+        let again = server.clone();
+        tokio::task::spawn_blocking(move || {
+            again.stop();
+            again.start_again();
+        })
+        .await
+        .unwrap();
+        for replica in [&one, &other] {
+            until_it_hears_by(replica, "listen").await;
+        }
+        an_end_is_heard(one.listen[0], other.listen[0]).await;
+    }
+    let mut store = PgConnection::connect(&deployment.database.as_ref().unwrap().url).await.unwrap();
+    let lost: bool =
+        sqlx::query_scalar("SELECT rollback_id IS NOT NULL FROM sidegate.history").fetch_one(&mut store).await.unwrap();
+    assert!(!lost, "a restart is no loss");
+}
+
+/// NOTIFY holds up every commit that notifies: refreshes and logins must not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_ends_and_heartbeats_wake_anybody() {
+    let deployment = Deployment::new(StoreKind::Postgres, "revocation.feed = \"poll\"").await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    let database = deployment.database.as_ref().unwrap();
+    let mut listener = sqlx::postgres::PgListener::connect(&database.url).await.unwrap();
+    listener.listen("sidegate").await.unwrap();
+    let mut store = PgConnection::connect(&database.url).await.unwrap();
+    let mut beats = async || -> i64 {
+        sqlx::query_scalar("SELECT beat FROM sidegate.history").fetch_one(&mut store).await.unwrap()
+    };
+    let before = beats().await;
+    let mut pair = logged_in(gate).await;
+    for _ in 0..20 {
+        pair = Pair::read(&crate::support::client::refresh(gate, &pair.refresh, None).await);
+    }
+    logged_in(gate).await;
+    let mut woken = 0;
+    while let Ok(notification) = tokio::time::timeout(Duration::from_millis(500), listener.recv()).await {
+        assert_eq!(notification.unwrap().payload(), "default");
+        woken += 1;
+    }
+    assert!(woken <= beats().await - before, "{woken} wake-ups");
+    assert_eq!(logout(gate, &pair.refresh).await.status, 200);
+    let told = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("an end is told").unwrap();
+    assert_eq!(told.payload(), "default");
+}
