@@ -122,9 +122,9 @@ pub trait Store: Send + Sync + 'static {
     /// reports so. Returns its number.
     async fn ask(&self) -> Result<u64, StoreError>;
 
-    /// Records that history was lost, under a random number, unless the mark has changed since it was read. `seen`: the highest
-    /// beat the caller knows of. Says whether it did.
-    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError>;
+    /// Records that history was lost, unless the mark has changed since it was read, and says whether it did. Whoever was there
+    /// when the last beat was written that is left counts as there now: they may know of what is lost.
+    async fn note_rollback(&self, loss: &Loss) -> Result<bool, StoreError>;
 
     /// Ends again what has been ended before, in one transaction, and says how much of it the store had lost. Sessions are
     /// deleted and counters raised; nothing is weakened.
@@ -365,6 +365,19 @@ pub enum Taking {
     Taken,
     /// Nothing: there is one after this long.
     Wait(Duration),
+}
+
+/// That history was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Random.
+    pub id: u64,
+    /// By which it was noticed.
+    pub mark: Mark,
+    /// The highest beat that whoever noticed it knows of.
+    pub seen: u64,
+    /// After how long of silence a replica counts as gone.
+    pub live: Duration,
 }
 
 /// Where a reader of the revocations stands. Opaque; meaningful only to the store that gave it.

@@ -8,7 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use crate::domain::history::{Mark, Rollback};
 use crate::domain::revocation::{Revocation, Revoked};
-use crate::store::{RevocationPage, StoreError};
+use crate::store::{Loss, RevocationPage, StoreError};
 use crate::telemetry::Event;
 
 use super::Authority;
@@ -71,7 +71,7 @@ impl Authority {
 
     async fn note_rollback(&self, mark: &Mark, seen: u64) -> Result<(), StoreError> {
         let id = u64::from_be_bytes(self.entropy.bytes()) >> 1;
-        if !self.store.note_rollback(id, mark, seen).await? {
+        if !self.store.note_rollback(&Loss { id, mark: mark.clone(), seen, live: LIVE }).await? {
             // Somebody else was faster: the next page says what they noted.
             return Ok(());
         }

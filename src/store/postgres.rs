@@ -18,11 +18,10 @@ use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
 };
 use super::{
-    Account, Advanced, Created, Cursor, KeyChange, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
+    Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use crate::config::checked::Postgres;
-use crate::domain::history::Mark;
 use crate::domain::rate::{Bucket, Rate};
 use crate::domain::revocation::{ALLOWANCE, Revocation};
 use crate::domain::rotation::SessionState;
@@ -349,8 +348,8 @@ impl Store for PostgresStore {
         self.write_question().await
     }
 
-    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
-        self.write_rollback(id, mark, seen).await
+    async fn note_rollback(&self, loss: &Loss) -> Result<bool, StoreError> {
+        self.write_rollback(loss).await
     }
 
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {

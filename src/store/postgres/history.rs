@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::StoreError;
 use super::super::rows::{Columns, counter_column, span};
+use super::super::{Loss, StoreError};
 use super::{PostgresStore, only, statements};
-use crate::domain::history::Mark;
 use crate::domain::revocation::{Revocation, Revoked};
 
 impl PostgresStore {
@@ -19,14 +18,15 @@ impl PostgresStore {
         only(&rows)?.counter("asked")
     }
 
-    pub(super) async fn write_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+    pub(super) async fn write_rollback(&self, Loss { id, mark, seen, live }: &Loss) -> Result<bool, StoreError> {
         let statement = || {
             sqlx::query(statements::NOTE_ROLLBACK)
                 .bind(&self.realm)
-                .bind(counter_column(id))
+                .bind(counter_column(*id))
                 .bind(&mark.known)
                 .bind(counter_column(mark.beat))
-                .bind(counter_column(seen))
+                .bind(counter_column(*seen))
+                .bind(span(*live))
         };
         Ok(!self.connections.rows_for_certain(statement).await?.is_empty())
     }

@@ -393,7 +393,8 @@ pub(super) const ASK: &str = concat!(
     SELECT asked, pg_notify('sidegate', $1)::text AS woken FROM asked"
 );
 
-/// `$2` id, `$3` the server and `$4` the beat that were read, `$5` the highest beat seen. The counts jump, so that nobody
+/// `$2` id, `$3` the server and `$4` the beat that were read, `$5` the highest beat seen, `$6` how long
+/// somebody counts as there. The counts jump, so that nobody
 /// who saw a few more takes it for another loss, or for answered.
 pub(super) const NOTE_ROLLBACK: &str = concat!(
     clock!(),
@@ -402,7 +403,10 @@ pub(super) const NOTE_ROLLBACK: &str = concat!(
             rollback_id = $2, rollback_since = h.beaten, rollback_noticed = now,
             asked = h.asked + 1000, rollback_asked = h.asked + 1000
         FROM clock WHERE h.realm = $1 AND h.server = $3 AND h.beat = $4
-        RETURNING h.beat
+        RETURNING h.beat, h.rollback_since AS since, h.rollback_noticed AS noticed
+    ), revived AS (
+        UPDATE sidegate.replica r SET seen = noted.noticed FROM noted
+        WHERE r.realm = $1 AND r.seen >= noted.since - $6 AND r.seen < noted.noticed
     )
     SELECT beat, pg_notify('sidegate', $1)::text AS woken FROM noted"
 );

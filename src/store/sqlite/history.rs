@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
-use super::super::StoreError;
 use super::super::rows::{Columns, counter_column, span};
+use super::super::{Loss, StoreError};
 use super::connection::Failure;
 use super::{SqliteStore, only, statements};
-use crate::domain::history::Mark;
 use crate::domain::revocation::{Revocation, Revoked};
 
 /// The server of every file: it has no name, and only the count tells of a loss.
@@ -44,18 +43,28 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn write_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+    pub(super) async fn write_rollback(&self, Loss { id, mark, seen, live }: &Loss) -> Result<bool, StoreError> {
         self.connections
             .within(async {
-                let mut writer = self.connections.writer().await?;
+                let mut transaction = self.connections.transaction().await?;
+                let now = self.clock.now().as_millis();
+                // Before the last beat is overwritten.
+                sqlx::query(statements::REVIVE_REPLICAS)
+                    .bind(&self.realm)
+                    .bind(now)
+                    .bind(counter_column(mark.beat))
+                    .bind(span(*live))
+                    .execute(&mut *transaction)
+                    .await?;
                 let done = sqlx::query(statements::NOTE_ROLLBACK)
                     .bind(&self.realm)
-                    .bind(self.clock.now().as_millis())
-                    .bind(counter_column(id))
+                    .bind(now)
+                    .bind(counter_column(*id))
                     .bind(counter_column(mark.beat))
-                    .bind(counter_column(seen))
-                    .execute(&mut *writer)
+                    .bind(counter_column(*seen))
+                    .execute(&mut *transaction)
                     .await?;
+                transaction.commit().await?;
                 Ok(done.rows_affected() > 0)
             })
             .await

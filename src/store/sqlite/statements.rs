@@ -241,6 +241,11 @@ pub(super) const ASK: &str = "
     ON CONFLICT (realm) DO UPDATE SET asked = asked + 1
     RETURNING asked";
 
+/// `?2` now, `?3` the beat that was read, `?4` how long somebody counts as there.
+pub(super) const REVIVE_REPLICAS: &str = "
+    UPDATE replica SET seen = ?2 WHERE realm = ?1 AND seen < ?2
+        AND seen >= (SELECT h.beaten - ?4 FROM history h WHERE h.realm = ?1 AND h.beat = ?3)";
+
 /// `?2` now, `?3` id, `?4` the beat that was read, `?5` the highest beat seen. The counts jump, so that nobody who saw a few
 /// more takes it for another loss, or for answered.
 pub(super) const NOTE_ROLLBACK: &str = "

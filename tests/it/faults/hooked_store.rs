@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sidegate::boot::{self, Running};
 use sidegate::clock::{Entropy, SharedClock, SystemClock};
-use sidegate::domain::history::Mark;
 use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::revocation::Revocation;
 use sidegate::domain::rotation::SessionState;
@@ -16,7 +15,7 @@ use sidegate::domain::session::{Epochs, Session, SessionId, Subject};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    self, Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    self, Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Semaphore;
@@ -141,8 +140,8 @@ impl<H: AroundSwap> Store for HookedStore<H> {
         self.inner.ask().await
     }
 
-    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
-        self.inner.note_rollback(id, mark, seen).await
+    async fn note_rollback(&self, loss: &Loss) -> Result<bool, StoreError> {
+        self.inner.note_rollback(loss).await
     }
 
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {

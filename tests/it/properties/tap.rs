@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sidegate::domain::history::Mark;
 use sidegate::domain::rate::{Bucket, Rate};
 use sidegate::domain::revocation::Revocation;
 use sidegate::domain::rotation::SessionState;
@@ -14,7 +13,7 @@ use sidegate::domain::session::{Epochs, Session, SessionId, Subject, TokenHash};
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
 };
 use tokio::sync::Notify;
@@ -226,8 +225,8 @@ impl Store for Tap {
         self.inner.ask().await
     }
 
-    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
-        self.inner.note_rollback(id, mark, seen).await
+    async fn note_rollback(&self, loss: &Loss) -> Result<bool, StoreError> {
+        self.inner.note_rollback(loss).await
     }
 
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {

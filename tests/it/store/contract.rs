@@ -35,6 +35,7 @@ macro_rules! store_contract {
                 of_all_replicas_one_writes_each_beat,
                 questions_are_counted,
                 a_loss_is_recorded_once_and_told_with_pages_and_sessions,
+                whoever_was_there_before_a_loss_counts_as_there,
                 what_was_lost_is_ended_again_and_counted,
                 many_who_restore_at_once_restore_everything,
                 a_swap_can_make_up_for_lost_turns,

@@ -14,7 +14,7 @@ use sidegate::domain::revocation::{Revocation, Revoked};
 use sidegate::domain::session::{IdempotencyMac, Salt, Session, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
 use sidegate::store::{
-    Cursor, KeyChange, NewSession, PasswordChange, Replica, ReplicaId, RevocationPage, SealedKey, Store, Swap,
+    Cursor, KeyChange, Loss, NewSession, PasswordChange, Replica, ReplicaId, RevocationPage, SealedKey, Store, Swap,
 };
 
 use super::bench::{Bench, START};
@@ -333,7 +333,9 @@ impl History {
             Step::Rollback(seen, late) => {
                 let real = self.store.revocations(None).await.unwrap().mark;
                 let mark = Mark { beat: real.beat + u64::from(late), ..real };
-                same!(self, note_rollback(seen, &mark, seen));
+                let loss = Loss { id: seen, mark, seen, live: Duration::from_millis(20) };
+                same!(self, note_rollback(&loss));
+                same!(self, replicas(Duration::from_millis(20)));
             }
             Step::Restore(ref which, of, below, realm) => {
                 let mut sessions: Vec<SessionId> = which.iter().map(|which| self.id(*which)).collect();

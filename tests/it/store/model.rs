@@ -17,7 +17,7 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, KeyChange, NewSession, PasswordChange, Realm, Replica, ReplicaId,
+    Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica, ReplicaId,
     RevocationPage, SessionPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking,
 };
 
@@ -387,14 +387,18 @@ impl Store for Model {
         Ok(history.asked)
     }
 
-    async fn note_rollback(&self, id: u64, mark: &Mark, seen: u64) -> Result<bool, StoreError> {
+    async fn note_rollback(&self, Loss { id, mark, seen, live }: &Loss) -> Result<bool, StoreError> {
         let (noticed, mut rows) = (self.clock.now(), self.rows());
         let Some(history) = rows.history.filter(|history| history.beat == mark.beat) else {
             return Ok(false);
         };
         let asked = history.asked + 1000;
-        let rollback = Some(Rollback { id, since: history.beaten, noticed, asked });
-        rows.history = Some(History { beat: history.beat.max(seen) + 1000, beaten: noticed, asked, rollback });
+        let since = history.beaten;
+        for (_, last_seen) in rows.replicas.values_mut().filter(|(_, last_seen)| *last_seen >= since.minus(*live)) {
+            *last_seen = noticed.max(*last_seen);
+        }
+        let rollback = Some(Rollback { id: *id, since, noticed, asked });
+        rows.history = Some(History { beat: history.beat.max(*seen) + 1000, beaten: noticed, asked, rollback });
         Ok(true)
     }
 

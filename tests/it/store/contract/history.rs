@@ -5,6 +5,8 @@ use sidegate::domain::history::{Mark, Rollback};
 use sidegate::domain::revocation::{Revocation, Revoked};
 use sidegate::domain::session::Epochs;
 
+use sidegate::store::{Loss, Replica, ReplicaId};
+
 use super::super::bench::Bench;
 use super::super::samples::{new_session, session_id, stored, subject, swap};
 
@@ -44,7 +46,9 @@ pub async fn a_loss_is_recorded_once_and_told_with_pages_and_sessions(bench: &Be
     stored(&**store, &new_session(1, "ann")).await;
     let read = mark(bench).await;
     bench.advance(EVERY).await;
-    let noted = join_all((1..9).map(|id| store.note_rollback(id, &read, 7))).await;
+    let loss = |id| Loss { id, mark: read.clone(), seen: 7, live: EVERY };
+    let losses: Vec<Loss> = (1..9).map(loss).collect();
+    let noted = join_all(losses.iter().map(|loss| store.note_rollback(loss))).await;
     assert_eq!(noted.into_iter().filter(|noted| *noted.as_ref().unwrap()).count(), 1);
     let page = store.revocations(None).await.unwrap();
     let rollback = page.mark.rollback.unwrap();
@@ -54,7 +58,20 @@ pub async fn a_loss_is_recorded_once_and_told_with_pages_and_sessions(bench: &Be
     assert!(page.mark.beat >= 1000 && page.asked >= 1000, "nobody who saw a few more takes them for less");
     assert!(!page.mark.has_gone_back(page.mark.beat));
     assert_eq!(store.session(session_id(1)).await.unwrap().unwrap().rollback, Some(rollback));
-    assert!(!store.note_rollback(9, &read, 7).await.unwrap(), "that was read before");
+    assert!(!store.note_rollback(&loss(9)).await.unwrap(), "that was read before");
+}
+
+pub async fn whoever_was_there_before_a_loss_counts_as_there(bench: &Bench) {
+    let store = &bench.store;
+    let replica = |n: u8| Replica { id: ReplicaId([n; 16]), name: String::new(), secrets: Vec::new(), heard: 0 };
+    store.report(&replica(1)).await.unwrap();
+    bench.advance(EVERY * 2).await;
+    store.beat(EVERY).await.unwrap();
+    store.report(&replica(2)).await.unwrap();
+    bench.advance(EVERY * 1000).await;
+    let loss = Loss { id: 1, mark: mark(bench).await, seen: 7, live: EVERY };
+    assert!(store.note_rollback(&loss).await.unwrap());
+    assert_eq!(store.replicas(EVERY).await.unwrap(), [replica(2)], "the other had gone before");
 }
 
 pub async fn what_was_lost_is_ended_again_and_counted(bench: &Bench) {
