@@ -1,5 +1,6 @@
 //! Breaks things while everybody works, and writes down what and when.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::prober::Probing;
 use super::record::{Era, Fault, How, Outcome, Who};
 use super::site::{Site, blocking};
 use super::stage::Stage;
+use super::token::SessionKey;
 
 /// One thing that is broken, and mended again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,8 @@ pub(super) const CONDEMNED: &str = "condemned";
 /// So many refreshes are under way at each kill.
 pub(super) const IN_FLIGHT: usize = 20;
 /// And so many have been stored while nobody has been told.
-const UNTOLD: usize = 2;
+const UNTOLD: usize = 3;
+const TELLING: Duration = Duration::from_millis(200);
 const DOWN: Duration = Duration::from_millis(400);
 
 impl Site {
@@ -50,7 +53,7 @@ impl Site {
         tokio::time::sleep(DOWN).await;
         let server = self.primary.clone();
         blocking(move || server.start_again()).await;
-        let untold = self.untold(stage).await;
+        let untold = self.untold(stage).await.len();
         stage.record.history().lost_answers += untold;
         self.set_wires(Mode::Pass);
         struck(stage, format!("{how:?} of the database"), from, self.everyone(), in_flight);
@@ -115,13 +118,16 @@ impl Site {
         let crowding = async {
             loop {
                 nodes().for_each(|(_, node)| node.wire.set(Mode::Hold(Direction::ToClient)));
-                let in_flight = stage.crowd(at, IN_FLIGHT).await;
-                // After that those who wait give up.
-                for _ in 0..10 {
-                    if self.untold(stage).await >= UNTOLD {
+                stage.crowd(at, IN_FLIGHT).await;
+                for _ in 0..5 {
+                    let untold = self.untold(stage).await;
+                    // Whoever can be told has been told by then.
+                    tokio::time::sleep(TELLING).await;
+                    let still = self.untold(stage).await;
+                    let in_flight = stage.in_flight_at(at);
+                    if still.intersection(&untold).count() >= UNTOLD && in_flight >= IN_FLIGHT {
                         return in_flight;
                     }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 // No connection was open: where answers are held none can be made.
                 nodes().for_each(|(_, node)| node.wire.set(Mode::Pass));
@@ -131,12 +137,14 @@ impl Site {
         tokio::time::timeout(Duration::from_mins(1), crowding).await.expect("refreshes are stored all the time")
     }
 
-    /// How many sessions have turned without anybody having been told.
-    async fn untold(&self, stage: &Stage) -> usize {
+    /// Sessions that have turned without anybody having been told.
+    async fn untold(&self, stage: &Stage) -> HashSet<SessionKey> {
         let mut admin = self.primary.admin(&self.database.name).await;
         let rows = audit::rows(&mut admin).await.unwrap();
         let told = stage.record.history().newest_generations();
-        rows.iter().filter(|row| told.get(&row.session()).is_some_and(|told| i64::from(*told) < row.generation)).count()
+        let is_ahead =
+            |row: &&audit::Row| told.get(&row.session()).is_some_and(|told| i64::from(*told) < row.generation);
+        rows.iter().filter(is_ahead).map(audit::Row::session).collect()
     }
 
     fn set_wires(&self, mode: Mode) {

@@ -47,17 +47,19 @@ impl Stage {
     ///
     /// # Panics
     /// If they do not come to it.
-    pub(super) async fn crowd(&self, at: Option<usize>, least: usize) -> usize {
-        let under_way = |counts: &Vec<usize>| at.map_or_else(|| counts.iter().sum(), |node| counts[node]);
+    pub(super) async fn crowd(&self, at: Option<usize>, least: usize) {
         self.cue.send_modify(|cue| {
             cue.hurry += 1;
             cue.at = at;
         });
         let mut in_flight = self.in_flight.subscribe();
-        let crowded = in_flight.wait_for(|counts| under_way(counts) >= least);
-        let counts = tokio::time::timeout(Duration::from_secs(30), crowded).await;
-        let counts = counts.unwrap_or_else(|_| panic!("never {least} refreshes in flight at {at:?}"));
-        under_way(&counts.expect("the stage is here"))
+        let crowded = in_flight.wait_for(|counts| under_way(counts, at) >= least);
+        let crowded = tokio::time::timeout(Duration::from_secs(30), crowded).await;
+        drop(crowded.unwrap_or_else(|_| panic!("never {least} refreshes in flight at {at:?}")));
+    }
+
+    pub(super) fn in_flight_at(&self, at: Option<usize>) -> usize {
+        under_way(&self.in_flight.borrow(), at)
     }
 
     /// Waits until so many honest clients have logged in.
@@ -163,6 +165,10 @@ impl Stage {
     pub(super) async fn logout_all(&self, node: usize, access: &str) -> Outcome<()> {
         judged(ask(self.gates[node], &request("POST", "/auth/logout-all").bearer(access)).await).map(drop)
     }
+}
+
+fn under_way(counts: &[usize], at: Option<usize>) -> usize {
+    at.map_or_else(|| counts.iter().sum(), |node| counts[node])
 }
 
 /// A small answer of the application, behind a token.
