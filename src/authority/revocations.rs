@@ -16,10 +16,9 @@ use moka::sync::Cache;
 use crate::clock::{Moment, SharedClock};
 use crate::domain::identity::Identity;
 use crate::domain::keys::KeyId;
-use crate::domain::revocation::{Revocation, Revoked};
+use crate::domain::revocation::{Held, Revocation, Revoked};
 use crate::domain::secret::sha256;
 use crate::domain::session::{Epochs, SessionId, Subject};
-use crate::domain::time::Timestamp;
 
 /// The set of one realm.
 #[derive(Debug)]
@@ -40,9 +39,7 @@ enum Key {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    /// Void below this subject epoch; unused for a session.
-    below: u64,
-    until: Timestamp,
+    held: Held,
     /// Of a subject: its name cannot be told from the key.
     subject: Option<Subject>,
 }
@@ -62,14 +59,14 @@ impl Revocations {
             Revoked::SubjectBelow(subject, below) => (subject_key(subject), *below, Some(subject.clone())),
             Revoked::RealmBelow(below) => return self.raise_realm_epoch(*below),
         };
-        let until = revocation.until;
-        if until <= self.clock.now() {
+        let said = Held { below, until: revocation.until };
+        if said.until <= self.clock.now() {
             return;
         }
-        self.entries.entry(key).and_compute_with(|held| match held.map(moka::Entry::into_value) {
-            Some(held) if held.below >= below && held.until >= until => Op::Nop,
-            Some(held) => Op::Put(Entry { below: held.below.max(below), until: held.until.max(until), subject }),
-            None => Op::Put(Entry { below, until, subject }),
+        self.entries.entry(key).and_compute_with(|entry| {
+            let before = entry.map(|entry| entry.into_value().held);
+            let held = before.map_or(said, |before| before.merged(said));
+            if before == Some(held) { Op::Nop } else { Op::Put(Entry { held, subject }) }
         });
     }
 
@@ -93,9 +90,9 @@ impl Revocations {
     /// Whether this session, of this subject and these counters, has been ended.
     #[must_use]
     pub fn has_ended(&self, session: SessionId, subject: &Subject, epochs: Epochs) -> bool {
-        epochs.realm < self.realm_epoch()
+        let subject = self.entries.get(&subject_key(subject)).map_or(0, |entry| entry.held.below);
+        epochs.is_void_under(Epochs { realm: self.realm_epoch(), subject })
             || self.entries.contains_key(&Key::Session(session))
-            || self.entries.get(&subject_key(subject)).is_some_and(|held| epochs.subject < held.below)
     }
 
     /// Whether the session has been ended by itself, and not with others.
@@ -114,7 +111,7 @@ impl Revocations {
     #[must_use]
     pub fn held(&self) -> Vec<Revocation> {
         let (mut sessions, mut subjects) = (Vec::new(), Vec::new());
-        for (key, Entry { below, until, subject }) in &self.entries {
+        for (key, Entry { held: Held { below, until }, subject }) in &self.entries {
             match (*key, subject) {
                 (Key::Session(id), _) => sessions.push((id, until)),
                 (Key::Subject(_), Some(subject)) => subjects.push((subject, below, until)),
@@ -158,11 +155,11 @@ struct UntilEnd(SharedClock);
 
 impl Expiry<Key, Entry> for UntilEnd {
     fn expire_after_create(&self, _: &Key, entry: &Entry, _: Moment) -> Option<Duration> {
-        Some(entry.until.since(self.0.now()))
+        Some(entry.held.until.since(self.0.now()))
     }
 
     fn expire_after_update(&self, _: &Key, entry: &Entry, _: Moment, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.until.since(self.0.now()))
+        Some(entry.held.until.since(self.0.now()))
     }
 }
 
@@ -172,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, SystemClock};
+    use crate::domain::time::Timestamp;
 
     fn identity(subject: &str, epochs: Epochs) -> Identity {
         Identity {
