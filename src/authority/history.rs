@@ -6,7 +6,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use crate::domain::history::{Mark, Rollback};
+use crate::domain::history::{self, Look, Mark, Rollback};
 use crate::domain::revocation::{Revocation, Revoked};
 use crate::store::{Loss, RevocationPage, StoreError};
 use crate::telemetry::Event;
@@ -19,19 +19,9 @@ use super::keysmith::Retired;
 /// What this replica knows of the store's history.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Whether a page was read before.
-    looked: bool,
-    /// The highest beat.
-    beat: u64,
-    /// The latest loss that it has heard of.
-    rollback: Option<u64>,
-    /// What it holds is to be written back.
-    owes: bool,
+    history: history::Known,
     /// Whether the next heartbeat is due, as of the last page.
     beat_is_due: bool,
-    /// The last question it has answered, and the one that it may answer when it owes nothing.
-    heard: u64,
-    asked: u64,
 }
 
 /// How much is written back at once.
@@ -40,32 +30,28 @@ const BATCH: usize = 500;
 impl Authority {
     /// Looks at a page's mark, when what the page says is held already.
     pub(super) async fn look_at(&self, page: &RevocationPage) -> Result<(), StoreError> {
-        let Mark { beat, ref rollback, beaten, .. } = page.mark;
-        let rollback = rollback.as_ref().map(|rollback| rollback.id);
-        let seen = {
+        let beaten = page.mark.beaten;
+        let (owed, look, seen) = {
             let mut known = self.known();
-            if known.looked && rollback.is_some() && known.rollback != rollback {
-                known.owes = true;
-                self.tend_now.notify_one();
-            }
-            known.rollback = rollback.or(known.rollback);
-            known.looked = true;
             let due = BEAT_EVERY + self.keys.stagger();
             known.beat_is_due = page.now.since(beaten) >= due || beaten > page.now;
-            known.beat
+            let owed = known.history.owes();
+            (owed, known.history.look_at(&page.mark), known.history.beat())
         };
-        if page.mark.has_gone_back(seen) {
-            self.note_rollback(&page.mark, seen).await?;
-        } else if beat > seen {
-            self.known().beat = beat;
-            self.metrics.feed_lag_seconds.observe(page.now.since(beaten).as_secs_f64());
+        match look {
+            Look::WentBack => self.note_rollback(&page.mark, seen).await?,
+            Look::Beat => self.metrics.feed_lag_seconds.observe(page.now.since(beaten).as_secs_f64()),
+            Look::Nothing => {}
+        }
+        if !owed && self.known().history.owes() {
+            self.tend_now.notify_one();
         }
         Ok(())
     }
 
     /// Answers the question of a page, when what the page says is held already, and the keys are those it names.
     pub(super) async fn answer(&self, asked: u64) -> Result<(), StoreError> {
-        self.known().asked = asked;
+        self.known().history.is_asked(asked);
         self.answer_question().await
     }
 
@@ -85,9 +71,7 @@ impl Authority {
         );
         self.audit.record(&Event::new("rollback", "noticed"));
         self.metrics.rollbacks.inc();
-        let mut known = self.known();
-        (known.rollback, known.owes) = (Some(id), true);
-        self.tend_now.notify_one();
+        self.known().history.has_noted(id);
         Ok(())
     }
 
@@ -95,10 +79,10 @@ impl Authority {
     pub(super) async fn write_back(&self) -> Result<(), KeysError> {
         let rollback = {
             let known = self.known();
-            if !known.owes {
+            if !known.history.owes() {
                 return Ok(());
             }
-            known.rollback
+            known.history.rollback()
         };
         let mut held = self.revocations.held();
         let realm_epoch = self.revocations.realm_epoch();
@@ -115,14 +99,8 @@ impl Authority {
         }
         self.metrics.revocations_restored.inc_by(lost + bans);
         self.audit.record(&Event::new("rollback", "written_back").count(lost + bans));
-        // Another loss may have been noticed meanwhile.
-        self.has_written_back(rollback);
+        self.known().history.has_written_back(rollback);
         Ok(self.answer_question().await?)
-    }
-
-    fn has_written_back(&self, rollback: Option<u64>) {
-        let mut known = self.known();
-        known.owes = known.rollback != rollback;
     }
 
     /// Retires again what was retired, and lets another key sign if none is left that does.
@@ -139,15 +117,9 @@ impl Authority {
     /// Says that what was revoked before the last question is refused here, if that is so and was not said.
     async fn answer_question(&self) -> Result<(), StoreError> {
         let _turn = self.reporting.lock().await;
-        let asked = {
-            let known = self.known();
-            if known.owes || known.heard == known.asked {
-                return Ok(());
-            }
-            known.asked
-        };
-        self.store.report(&self.replica(asked)).await?;
-        self.known().heard = asked;
+        let Some(question) = self.known().history.question() else { return Ok(()) };
+        self.store.report(&self.replica(question)).await?;
+        self.known().history.has_answered(question);
         Ok(())
     }
 
@@ -158,14 +130,14 @@ impl Authority {
     /// Says that this replica is there.
     pub(super) async fn report(&self) -> Result<(), StoreError> {
         let _turn = self.reporting.lock().await;
-        let heard = self.known().heard;
+        let heard = self.known().history.heard();
         self.store.report(&self.replica(heard)).await
     }
 
     /// Whether every replica that is there has written back what it held when the history was lost.
     pub(super) async fn everybody_wrote_back(&self, rollback: Rollback) -> Result<bool, StoreError> {
         let live = self.store.replicas(LIVE).await?;
-        Ok(live.iter().all(|replica| replica.heard >= rollback.asked))
+        Ok(rollback.is_written_back(live.iter().map(|replica| replica.heard)))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
