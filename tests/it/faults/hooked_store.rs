@@ -22,11 +22,14 @@ use tokio::sync::Semaphore;
 
 use crate::support::deployment::Deployment;
 
-/// What a test does around each swap.
+/// What a test does around each swap, and before what happens by itself.
 #[async_trait]
 pub(super) trait AroundSwap: Send + Sync + 'static {
     async fn before(&self) {}
     async fn after(&self) {}
+    /// What a background task does.
+    async fn before_page(&self) {}
+    async fn before_beat(&self) {}
 }
 
 /// The real store, with a test around its swaps.
@@ -121,6 +124,7 @@ impl<H: AroundSwap> Store for HookedStore<H> {
     }
 
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
+        self.hook.before_page().await;
         self.inner.revocations(after).await
     }
 
@@ -133,6 +137,7 @@ impl<H: AroundSwap> Store for HookedStore<H> {
     }
 
     async fn beat(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.hook.before_beat().await;
         self.inner.beat(every).await
     }
 
