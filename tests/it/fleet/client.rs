@@ -50,15 +50,15 @@ impl Client {
         loop {
             let due = self.stage.record.moment(expiry(&self.pair.access)).saturating_sub(self.stage.record.now());
             let ahead = self.dice.about(AHEAD);
-            tokio::select! {
-                () = tokio::time::sleep(due.saturating_sub(ahead)) => {}
-                _ = cue.changed() => {}
-            }
+            let is_hurried = tokio::select! {
+                () = tokio::time::sleep(due.saturating_sub(ahead)) => false,
+                _ = cue.changed() => true,
+            };
             let Cue { at, stop, .. } = *cue.borrow_and_update();
             if stop {
                 return self;
             }
-            let node = at.unwrap_or_else(|| self.dice.roll(self.stage.gates.len()));
+            let node = at.filter(|_| is_hurried).unwrap_or_else(|| self.dice.roll(self.stage.gates.len()));
             if self.turn(node).await.is_ok() {
                 self.stage.call(self.dice.roll(self.stage.gates.len()), &self.pair).await;
             }
