@@ -19,6 +19,7 @@ mod nemesis;
 mod prober;
 mod record;
 mod rolling;
+mod single;
 mod site;
 mod stage;
 mod token;

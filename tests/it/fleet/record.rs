@@ -153,6 +153,10 @@ impl Record {
 }
 
 impl<T> Outcome<T> {
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+
     pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Done(value) => Outcome::Done(map(value)),

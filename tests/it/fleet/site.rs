@@ -40,6 +40,8 @@ pub(super) struct Node {
     pub(super) health: SocketAddr,
     /// To the database.
     pub(super) wire: Relay,
+    /// The settings that lead it there.
+    store: String,
     config: String,
     pub(super) process: Process,
 }
@@ -93,9 +95,10 @@ impl Node {
     async fn start(deployment: &Deployment, database: &Database, server: SocketAddr) -> Self {
         let wire = Relay::to(server).await;
         let (gate, health) = (free_address(), free_address());
-        let config = deployment.config_at(gate, health, &format!("store.url = \"{}\"", database.at(wire.address).url));
+        let store = format!("store.url = \"{}\"\n", database.at(wire.address).url);
+        let config = deployment.config_at(gate, health, &store);
         let process = deployment.home.start(&["--config", &config, "run"]);
-        let mut node = Self { gate, health, wire, config, process };
+        let mut node = Self { gate, health, wire, store, config, process };
         node.until_serving(deployment).await;
         node
     }
@@ -106,12 +109,25 @@ impl Node {
         self.until_serving(deployment).await;
     }
 
-    fn start_process(&mut self, deployment: &Deployment) {
+    /// Ends it, and starts it with more settings.
+    pub(super) async fn start_with(&mut self, deployment: &Deployment, settings: &str) {
+        deployment.config_at(self.gate, self.health, &format!("{}{settings}", self.store));
+        self.stop().await;
+        self.start_again(deployment).await;
+    }
+
+    /// Kills it, and returns when it is gone.
+    pub(super) async fn stop(&mut self) {
+        self.process.kill();
+        self.process.exit().await;
+    }
+
+    pub(super) fn start_process(&mut self, deployment: &Deployment) {
         self.process = deployment.home.start(&["--config", &self.config, "run"]);
     }
 
     /// Waits until it is ready; if it ends before, starts it again, as whoever watches over containers does.
-    async fn until_serving(&mut self, deployment: &Deployment) {
+    pub(super) async fn until_serving(&mut self, deployment: &Deployment) {
         let starting = async {
             while !self.is_ready().await {
                 if !self.process.is_running() {
