@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+mod disk;
 mod first_start;
 mod gone;
 mod hooked_store;

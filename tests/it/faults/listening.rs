@@ -1,5 +1,5 @@
 //! The line by which revocations are told at once is cut, held, or dead without a word: what it should have told is heard
-//! all the same, and the line is made again (D-7, D-9, I7).
+//! all the same, and the line is made again (D-7, I7).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::client::{Pair, call, logged_in, logout, until_refused};
 use crate::support::deployment::{Deployment, StoreKind};
-use crate::support::postgres::{self, Durability, Server};
+use crate::support::postgres;
 use crate::support::raw::{self, request};
 use crate::support::relay::{Direction, Mode, Relay};
 
@@ -61,30 +61,6 @@ async fn a_line_that_is_cut_or_dead_delays_no_end_beyond_the_next_look_and_is_ma
         relay.sever();
     }
     until_it_hears_by(&other, "listen").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_again_and_again_leaves_nobody_deaf() {
-    let server = tokio::task::spawn_blocking(|| Server::start(Durability::Off)).await.unwrap();
-    let deployment = Deployment::on(server.database().await, "store.timeout = \"1s\"").await;
-    let (one, other) = (deployment.in_process().await, deployment.in_process().await);
-    for _ in 0..5 {
-        let again = server.clone();
-        tokio::task::spawn_blocking(move || {
-            again.stop();
-            again.start_again();
-        })
-        .await
-        .unwrap();
-        for replica in [&one, &other] {
-            until_it_hears_by(replica, "listen").await;
-        }
-        an_end_is_heard(one.listen[0], other.listen[0]).await;
-    }
-    let mut store = PgConnection::connect(&deployment.database.as_ref().unwrap().url).await.unwrap();
-    let lost: bool =
-        sqlx::query_scalar("SELECT rollback_id IS NOT NULL FROM sidegate.history").fetch_one(&mut store).await.unwrap();
-    assert!(!lost, "a restart is no loss");
 }
 
 /// NOTIFY holds up every commit that notifies: refreshes and logins must not.

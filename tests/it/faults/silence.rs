@@ -9,7 +9,7 @@ use sidegate::boot;
 use sidegate::clock::{Clock, Entropy, SystemClock};
 use sidegate::domain::time::Timestamp;
 
-use crate::support::client::{call, logged_in};
+use crate::support::client::{Pair, call, logged_in, oauth_error, refresh};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::postgres::{Durability, Server};
 use crate::support::raw::{self, RawResponse, request};
@@ -111,4 +111,29 @@ async fn a_replica_whose_clock_is_wrong_is_not_ready_until_it_is_right() {
         readiness(health).await.json()["clock"]["ahead_of_store_milliseconds"].as_i64().unwrap().abs() < 1_000
     })
     .await;
+}
+
+/// D-21, I13: what is kept counts by the store's clock. A replica whose own is wrong ends nobody's session, and what it mints
+/// is good elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_clock_is_wrong_ends_no_session_and_mints_what_is_good_elsewhere() {
+    let deployment = Deployment::new(StoreKind::Postgres, "refresh.on_retry = \"refuse\"").await;
+    let clock = Arc::new(Shifted::default());
+    let wrong = boot::start(&deployment.config(), clock.clone(), Entropy).await.unwrap();
+    let right = deployment.in_process().await;
+    let gates = [wrong.listen[0], right.listen[0]];
+    let mut pair = logged_in(gates[0]).await;
+    for shift in [-86_400_000, -300_000, -30_000, 30_000, 300_000, 86_400_000] {
+        clock.0.store(shift, Ordering::SeqCst);
+        for gate in gates {
+            let next = Pair::read(&refresh(gate, &pair.refresh, None).await);
+            assert_eq!(call(gates[1], "/", &next.access).await.status, 200, "{shift} ms");
+            let late = refresh(gates[0], &pair.refresh, None).await;
+            assert_eq!(oauth_error(&late, 400), "invalid_grant", "late, and no theft: {shift} ms");
+            pair = next;
+        }
+        let fresh = logged_in(gates[0]).await;
+        assert_eq!(call(gates[1], "/", &fresh.access).await.status, 200, "{shift} ms");
+    }
+    Pair::read(&refresh(gates[1], &pair.refresh, None).await);
 }

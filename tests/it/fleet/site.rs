@@ -40,8 +40,6 @@ pub(super) struct Node {
     pub(super) health: SocketAddr,
     /// To the database.
     pub(super) wire: Relay,
-    /// The settings that lead it there.
-    store: String,
     config: String,
     pub(super) process: Process,
 }
@@ -98,7 +96,7 @@ impl Node {
         let store = format!("store.url = \"{}\"\n", database.at(wire.address).url);
         let config = deployment.config_at(gate, health, &store);
         let process = deployment.home.start(&["--config", &config, "run"]);
-        let mut node = Self { gate, health, wire, store, config, process };
+        let mut node = Self { gate, health, wire, config, process };
         node.until_serving(deployment).await;
         node
     }
@@ -107,13 +105,6 @@ impl Node {
     pub(super) async fn start_again(&mut self, deployment: &Deployment) {
         self.start_process(deployment);
         self.until_serving(deployment).await;
-    }
-
-    /// Ends it, and starts it with more settings.
-    pub(super) async fn start_with(&mut self, deployment: &Deployment, settings: &str) {
-        deployment.config_at(self.gate, self.health, &format!("{}{settings}", self.store));
-        self.stop().await;
-        self.start_again(deployment).await;
     }
 
     /// Kills it, and returns when it is gone.

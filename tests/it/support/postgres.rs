@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use super::net::free_address;
 
 mod crash;
+mod disk;
 mod standby;
 
 pub use crash::Crash;
@@ -113,9 +114,14 @@ impl Server {
 
     /// A new empty database, which the role `sidegate` owns.
     pub async fn database(&self) -> Database {
+        self.database_in("").await
+    }
+
+    /// As [`Self::database`], with more to say about it: `TABLESPACE other`.
+    pub async fn database_in(&self, place: &str) -> Database {
         let name = format!("test_{}", self.0.databases.fetch_add(1, Ordering::Relaxed));
         let mut admin = self.admin("postgres").await;
-        let create = format!("CREATE DATABASE {name} OWNER sidegate TEMPLATE template0");
+        let create = format!("CREATE DATABASE {name} OWNER sidegate TEMPLATE template0 {place}");
         admin.execute(AssertSqlSafe(create)).await.unwrap();
         let port = self.0.port;
         let url = format!("postgres://sidegate:{PASSWORD}@127.0.0.1:{port}/{name}");
