@@ -173,8 +173,9 @@ async fn authority(
     let audit = Audit::of_server(&config.audit, &config.realm, SharedClock::clone(&clock), metrics.audit_lost.clone())
         .map_err(|error| BootError::Audit(error.kind()))?;
     let realm::Joined { secrets, known_secrets, live } = realm::join(config, store.as_ref(), &audit, entropy).await?;
-    let name = host_name();
-    let id = replica_id(&name, listen);
+    let host = host_name();
+    let id = replica_id(&host, listen);
+    let name = listen.first().map_or_else(|| host.clone(), |address| format!("{host} {address}"));
     let fingerprints = secrets.iter().map(OperatorSecret::fingerprint).collect();
     let replica = Replica { id, name, secrets: fingerprints, heard: 0 };
     // Before anything is opened or signed here: from now on the others know what this replica can open, and see to it that

@@ -125,7 +125,6 @@ impl Authority {
             }
             if let Err(error) = self.write_back().await {
                 tracing::warn!(%error, "revocations are not written back yet: trying again");
-                continue;
             }
             self.store_missing_ends().await;
             if reported.elapsed() >= REPORT_EVERY {

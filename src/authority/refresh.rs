@@ -189,10 +189,10 @@ impl Authority {
                     looked = true;
                     self.read(None).await?;
                 }
-                Verdict::Mine => return self.give_again(row, &successor, request),
+                Verdict::Mine => return self.give_again(row, &successor, request).await,
                 Verdict::Repeat(live) => {
                     self.metrics.repeats.inc();
-                    return self.give_again(row, &live, request);
+                    return self.give_again(row, &live, request).await;
                 }
                 Verdict::Ended => return Err(RefreshError::InvalidGrant("ended")),
                 // Perhaps it could be repeated by somebody who has the secret that the successor was made with.
@@ -238,14 +238,14 @@ impl Authority {
         self.audit.record(&event.count(turns.into()).from(&request.from));
     }
 
-    fn give_again(
+    async fn give_again(
         &self,
         row: Option<SessionState>,
         refresh_token: &RefreshToken,
         request: &RefreshRequest,
     ) -> Result<TokenPair, RefreshError> {
         let SessionState { session, now, .. } = row.ok_or(RefreshError::Internal)?;
-        self.give(session, now, refresh_token, request)
+        self.give_unless_ended(session, now, refresh_token, request).await
     }
 
     fn give(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::{Stopwatch, rfc3339};
 use crate::domain::key_life::Phase;
 use crate::domain::keys::KeyId;
-use crate::domain::revocation::Revoked;
+use crate::domain::revocation::{ALLOWANCE, Revoked};
 use crate::domain::secret::sha256;
 use crate::domain::selection::{Selection, Traits};
 use crate::domain::session::{Session, SessionId, Subject};
@@ -18,7 +18,7 @@ use crate::store::{Replica, Store, StoreError};
 use crate::telemetry::Event;
 
 use super::Authority;
-use super::keys::{KeysError, LIVE};
+use super::keys::KeysError;
 use super::keysmith::{Keysmith, Retired, all_phases};
 
 /// Ends things in the store.
@@ -268,7 +268,8 @@ impl Authority {
         Ok(ended)
     }
 
-    /// Waits until every replica that is there refuses what was ended before this call, or until `patience` is over.
+    /// Waits until every replica refuses what was ended before this call, or until `patience` is over. One that has not said
+    /// that it goes counts as there for as long as it could still accept a token from before it fell silent.
     ///
     /// # Errors
     /// If the store does not answer: nobody knows then.
@@ -277,7 +278,7 @@ impl Authority {
         let question = self.store.ask().await?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let live = self.store.replicas(LIVE).await;
+            let live = self.store.replicas(self.lifetimes.access + ALLOWANCE).await;
             let took = started.elapsed();
             let is_over = took >= patience;
             match live {

@@ -107,10 +107,10 @@ impl PostgresStore {
         let snapshot = reading.map_or_else(|| first.text("snapshot"), |reading| Ok(reading.snapshot))?;
         let revocations: Vec<Revocation> =
             rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?;
-        let more = revocations.len() >= PAGE as usize;
+        let more = first.counter("looked_at")? >= u64::from(PAGE);
         let position = if more {
-            let last = rows.last().map_or(Ok(0), |row| row.integer("seq"))?;
-            Position { server_start, snapshot: after, reading: Some(Reading { snapshot, seq: last }) }
+            let seq = first.integer("last_seq")?;
+            Position { server_start, snapshot: after, reading: Some(Reading { snapshot, seq }) }
         } else {
             Position { server_start, snapshot: Some(snapshot), reading: None }
         };

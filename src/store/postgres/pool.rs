@@ -272,10 +272,12 @@ impl Drop for Lease {
     }
 }
 
-/// Whether the connection is of no use after this error.
+/// Whether the connection is of no use after this error. One on which nothing may be written leads to a server, or was made
+/// at a time, where that was so: a new one may lead elsewhere.
 fn is_last_word(error: &sqlx::Error) -> bool {
+    let may_only_read = sql_state(error).as_deref() == Some("25006");
     let cause = error.as_database_error().and_then(|cause| cause.try_downcast_ref::<PgDatabaseError>());
-    cause.is_none_or(|cause| matches!(cause.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+    may_only_read || cause.is_none_or(|cause| matches!(cause.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Nobody listens there, or not yet.

@@ -94,7 +94,8 @@ pub(super) const SIGNING_KEYS: &str = "
     LEFT JOIN sidegate.signing_key k ON k.realm = this.realm
     ORDER BY k.seq";
 
-/// A change of the keys, which happens only in the turn of the version `$2` that was read.
+/// A change of the keys, which happens only in the turn of the version `$2` that was read. It wakes everybody: a key may have
+/// been retired because it leaked.
 macro_rules! change_keys {
     ($change:literal) => {
         concat!(
@@ -104,7 +105,8 @@ macro_rules! change_keys {
                 RETURNING keys_version
             ), changed AS (",
             $change,
-            ") SELECT EXISTS (SELECT FROM turned) AS turned"
+            ") SELECT EXISTS (SELECT FROM turned) AS turned,
+                (SELECT pg_notify('sidegate', $1)::text FROM turned) AS woken"
         )
     };
 }
@@ -331,37 +333,44 @@ pub(super) const END_REALM: &str = concat!(
 /// One row at least: a page without revocations has a position, too. What its snapshot did not show yet is what is not
 /// visible in it, looked at from the next one.
 macro_rules! page {
-    ($condition:literal) => {
+    ($looked_at:literal, $found:literal) => {
         concat!(
             "WITH page AS MATERIALIZED (
                 SELECT sidegate.now_ms() AS now, pg_current_snapshot() AS snapshot,
                     (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start,
                     sidegate.server() AS server
-            ), found AS (
-                SELECT v.seq, v.kind, v.session, v.subject, v.epoch, v.until FROM sidegate.revocation v, page
-                WHERE v.realm = $1 AND v.seq > $2 AND ",
-            $condition,
+            ), looked_at AS MATERIALIZED (
+                SELECT * FROM sidegate.revocation v WHERE v.seq > $2 AND ",
+            $looked_at,
             " ORDER BY v.seq LIMIT $3
-            )
-            SELECT page.now, page.snapshot::text AS snapshot, page.server_start, page.server,
+            ), found AS (
+                SELECT v.* FROM looked_at v, page WHERE ",
+            $found,
+            ")
+            SELECT page.now, (SELECT count(*) FROM looked_at) AS looked_at,
+                COALESCE((SELECT max(l.seq) FROM looked_at l), $2) AS last_seq,
+                page.snapshot::text AS snapshot, page.server_start, page.server,
                 COALESCE(h.server, '') AS known, COALESCE(h.beat, 0) AS beat, COALESCE(h.beaten, 0) AS beaten,
                 COALESCE(h.asked, 0) AS asked, h.rollback_id, h.rollback_since, h.rollback_noticed, h.rollback_asked, ",
             realm_epoch!(),
             " AS realm_epoch,
                 COALESCE((SELECT r.keys_version FROM sidegate.realm r WHERE r.realm = $1), 0) AS keys_version,
-                v.seq, v.kind, v.session, v.subject, v.epoch, v.until
+                v.kind, v.session, v.subject, v.epoch, v.until
             FROM page LEFT JOIN sidegate.history h ON h.realm = $1 LEFT JOIN found v ON true
             ORDER BY v.seq"
         )
     };
 }
 
-/// `$2` the last row that was read, `$3` most.
-pub(super) const ALL_REVOCATIONS: &str = page!("v.until > page.now");
+/// `$2` the last row that was looked at, `$3` how many are. They are taken as they come, of whichever realm: a walk that ends,
+/// whatever the planner thinks of the table.
+pub(super) const ALL_REVOCATIONS: &str = page!("true", "v.realm = $1 AND v.until > page.now");
 
-/// `$2` the last row that was read since, `$3` most, `$4` the snapshot of what was read before.
+/// `$2` the last row that was looked at since, `$3` how many are, `$4` the snapshot of what was read before.
 pub(super) const REVOCATIONS_AFTER: &str = page!(
-    "v.txid >= pg_snapshot_xmin($4::text::pg_snapshot) AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)"
+    "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
+        AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
+    "true"
 );
 
 /// Wakes those who follow the realm.
@@ -394,7 +403,8 @@ pub(super) const ASK: &str = concat!(
 );
 
 /// `$2` id, `$3` the server and `$4` the beat that were read, `$5` the highest beat seen, `$6` how long
-/// somebody counts as there. The counts jump, so that nobody
+/// somebody counts as there. Rows whose transaction is yet to come,
+/// in a younger cluster, count as written now: they would be news for ever. The counts jump, so that nobody
 /// who saw a few more takes it for another loss, or for answered.
 pub(super) const NOTE_ROLLBACK: &str = concat!(
     clock!(),
@@ -404,6 +414,9 @@ pub(super) const NOTE_ROLLBACK: &str = concat!(
             asked = h.asked + 1000, rollback_asked = h.asked + 1000
         FROM clock WHERE h.realm = $1 AND h.server = $3 AND h.beat = $4
         RETURNING h.beat, h.rollback_since AS since, h.rollback_noticed AS noticed
+    ), moved AS (
+        UPDATE sidegate.revocation v SET txid = pg_current_xact_id() FROM noted
+        WHERE v.realm = $1 AND v.txid > pg_current_xact_id()
     ), revived AS (
         UPDATE sidegate.replica r SET seen = noted.noticed FROM noted
         WHERE r.realm = $1 AND r.seen >= noted.since - $6 AND r.seen < noted.noticed

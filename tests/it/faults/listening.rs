@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sidegate::boot::Running;
 use sqlx::{Connection, PgConnection};
 
@@ -61,6 +63,52 @@ async fn a_line_that_is_cut_or_dead_delays_no_end_beyond_the_next_look_and_is_ma
         relay.sever();
     }
     until_it_hears_by(&other, "listen").await;
+}
+
+/// A look would come after ten seconds: whatever is refused before has been told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_is_heard_long_before_the_next_look_also_on_a_line_made_again() {
+    let deployment = Deployment::new(StoreKind::Postgres, "revocation.poll_interval = \"10s\"").await;
+    let (one, other) = (deployment.in_process().await, deployment.in_process().await);
+    let (here, there) = (one.listen[0], other.listen[0]);
+    let mut store = PgConnection::connect(&deployment.database.as_ref().unwrap().url).await.unwrap();
+    for _ in 0..3 {
+        for replica in [&one, &other] {
+            until_it_hears_by(replica, "listen").await;
+        }
+        for _ in 0..3 {
+            let pair = logged_in(here).await;
+            assert_eq!(call(there, "/", &pair.access).await.status, 200);
+            assert_eq!(logout(here, &pair.refresh).await.status, 200);
+            let told = tokio::time::timeout(Duration::from_secs(3), until_refused(there, &pair.access)).await;
+            assert!(told.is_ok(), "nobody was told");
+        }
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = \
+                   current_database()";
+        sqlx::query(cut).execute(&mut store).await.unwrap();
+        let polling = async {
+            while other.authority.is_listening() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // It may be back before anybody has looked.
+        let _ = tokio::time::timeout(Duration::from_secs(1), polling).await;
+    }
+}
+
+/// A key is retired because it leaked: that is told, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retired_key_is_told_long_before_the_next_look() {
+    let deployment = Deployment::new(StoreKind::Postgres, "revocation.poll_interval = \"10s\"").await;
+    let running = deployment.in_process().await;
+    until_it_hears_by(&running, "listen").await;
+    let pair = logged_in(running.listen[0]).await;
+    let header = URL_SAFE_NO_PAD.decode(pair.access.split('.').next().unwrap()).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+    let retired = deployment.command(&["keys", "retire", header["kid"].as_str().unwrap()]).await;
+    assert_eq!(retired.code, Some(0), "{}", retired.stderr);
+    let told = tokio::time::timeout(Duration::from_secs(3), until_refused(running.listen[0], &pair.access)).await;
+    assert!(told.is_ok(), "nobody was told");
 }
 
 /// NOTIFY holds up every commit that notifies: refreshes and logins must not.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use sidegate::clock::Stopwatch;
 use sidegate::domain::revocation::Revoked;
 use sidegate::store::postgres::PostgresStore;
-use sidegate::store::{Cursor, Store, StoreError};
+use sidegate::store::{Cursor, Loss, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::bench::{PATIENCE, has_one_line};
@@ -173,6 +173,24 @@ async fn a_database_that_serializes_by_default_gives_the_same_answers() {
         created.unwrap();
     }
     assert_eq!(stores[0].sessions_of(&subject("bob")).await.unwrap().len(), 3);
+}
+
+/// A dump that was put into a younger cluster names transactions that are yet to come there.
+#[tokio::test]
+async fn what_was_written_in_an_older_cluster_is_news_once() {
+    let (database, store) = fresh().await;
+    ended(&store, 1).await;
+    let mut connection = database.connect().await;
+    connection.execute("UPDATE sidegate.revocation SET txid = '99999999'").await.unwrap();
+    let first = store.revocations(None).await.unwrap();
+    assert_eq!(first.revocations.len(), 1);
+    let again = store.revocations(Some(&first.cursor)).await.unwrap();
+    assert_eq!(again.revocations.len(), 1, "it cannot be told whether it was read");
+    let loss = Loss { id: 1, mark: again.mark, seen: 0, live: PATIENCE };
+    assert!(store.note_rollback(&loss).await.unwrap());
+    let moved = store.revocations(Some(&again.cursor)).await.unwrap();
+    assert_eq!(moved.revocations.len(), 1);
+    assert_eq!(store.revocations(Some(&moved.cursor)).await.unwrap().revocations, []);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::io::{Seek, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sidegate::boot::{self, Running};
 use sidegate::clock::{Entropy, SystemClock};
@@ -14,6 +15,7 @@ use super::net::free_address;
 use super::postgres::{self, Database};
 use super::process::{Finished, Home, Process};
 use super::upstream::Upstream;
+use super::wire::PATIENCE;
 
 /// Which store a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,10 +122,15 @@ impl Deployment {
 
     /// Starts one more sidegate as a process of its own, and waits until it serves.
     pub async fn replica(&self) -> Replica {
+        self.replica_within(PATIENCE).await
+    }
+
+    /// As [`Self::replica`], for one that has much to do first.
+    pub async fn replica_within(&self, patience: Duration) -> Replica {
         let (gate, health) = (free_address(), free_address());
         let name = self.config_at(gate, health, "");
         let process = self.home.start(&["--config", &name, "run"]);
-        process.wait_for("health on").await;
+        process.wait_for_within("health on", patience).await;
         Replica { process, gate, health, config: name }
     }
 
