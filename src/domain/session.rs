@@ -141,7 +141,7 @@ impl fmt::Debug for TokenHash {
 }
 
 /// 32 random bytes of one rotation, kept in the row until the next.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Salt(pub [u8; 32]);
 
 impl fmt::Debug for Salt {
@@ -194,7 +194,7 @@ impl Session {
 }
 
 /// That a token of `generation` was exchanged at `at`, with which idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecentRotation {
     pub generation: u32,
     pub at: Timestamp,
@@ -202,7 +202,7 @@ pub struct RecentRotation {
 }
 
 /// MAC of a refresh token and the `Idempotency-Key` it was sent with: recognises the pair, reveals neither.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyMac(pub [u8; 16]);
 
 impl fmt::Debug for IdempotencyMac {
@@ -216,7 +216,7 @@ impl fmt::Debug for IdempotencyMac {
 /// In the store this is one binary column of 28-byte entries, big-endian: `generation:u32 ‖ at:i64 ms ‖ mac:16` (zeros:
 /// no key). A rotation puts its entry in front; when the session's previous rotation has left the longest window, the
 /// older entries are dropped in the same statement.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RecentRotations(Vec<RecentRotation>);
 
 impl RecentRotations {

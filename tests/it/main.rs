@@ -19,6 +19,7 @@ mod fuzz_seeds;
 mod import;
 mod keys;
 mod limits;
+mod model;
 mod on_call;
 mod properties;
 mod readme;
