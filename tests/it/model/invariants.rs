@@ -6,7 +6,7 @@ use sidegate::domain::session::Epochs;
 
 use super::book::Token;
 use super::scope::{Event, IDEMPOTENCY_WINDOW, Invariant, LATE_WINDOW, RETRY_WINDOW};
-use super::state::{Ended, Replica, Request, State, Turn};
+use super::state::{Replica, Request, State, Turn};
 use super::world::{Action, World};
 
 impl World {
@@ -127,11 +127,8 @@ fn is_remembered(state: &State, session: u8) -> bool {
 
 fn knows_what_it_has_read(state: &State, replica: &Replica) -> bool {
     let Some((server, upto)) = replica.cursor else { return true };
-    server != state.store.server
-        || state.store.revoked[..usize::from(upto)].iter().all(|ended| match ended {
-            Ended::Session(session) => replica.sessions[usize::from(*session)].is_some(),
-            Ended::SubjectBelow(below) => replica.subject.is_some_and(|held| held.below >= *below),
-        })
+    let read = &state.store.revoked[..usize::from(upto).min(state.store.revoked.len())];
+    server != state.store.server || read.iter().all(|ended| replica.knows(*ended))
 }
 
 /// The session that a step is about, if it is about one.

@@ -241,6 +241,14 @@ impl Replica {
         *entry = Some(entry.map_or(said, |held| held.merged(said)));
     }
 
+    /// Whether it refuses what this has ended.
+    pub fn knows(&self, ended: Ended) -> bool {
+        match ended {
+            Ended::Session(session) => self.sessions[usize::from(session)].is_some(),
+            Ended::SubjectBelow(below) => self.subject.is_some_and(|held| held.below >= below),
+        }
+    }
+
     pub fn has_ended(&self, session: u8, epochs: Epochs) -> bool {
         let subject = self.subject.map_or(0, |held| held.below);
         epochs.is_void_under(Epochs { realm: 0, subject }) || self.sessions[usize::from(session)].is_some()
