@@ -87,10 +87,16 @@ impl World {
         let is_ahead = request.token.generation >= row.live.generation && request.token != row.live;
         let used = state.store.turn_of(request.token);
         let is_over = used.is_some_and(|turn| arrived > turn.at + grace(turn, request));
+        let is_of_another_line = !is_ahead && used.is_none() && request.token != row.live;
+        let is_seen = match verdict {
+            Verdict::Ahead | Verdict::Adopt => is_ahead,
+            Verdict::Late | Verdict::Reuse(_) => !is_ahead,
+            _ => false,
+        };
         if is_over && !matches!(verdict, Verdict::Reuse(_)) {
             state.breaks(Invariant::I3);
         }
-        if is_ahead && !matches!(verdict, Verdict::Ahead | Verdict::Adopt) {
+        if (is_ahead || is_of_another_line) && !is_seen {
             state.breaks(Invariant::I9);
         }
     }

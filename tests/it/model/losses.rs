@@ -5,7 +5,7 @@ use sidegate::domain::rotation::AfterRollback;
 
 use super::refresh::{Place, go_on};
 use super::scope::{Event, Rule};
-use super::state::{Ended, Request, State, Todo, at};
+use super::state::{Ended, Request, State, Todo, at_on};
 use super::world::World;
 
 impl World {
@@ -35,8 +35,8 @@ impl World {
         let history = &mut state.replicas[usize::from(replica)].history;
         let rollback = Rollback {
             id: store.server.into(),
-            since: at(store.beaten),
-            noticed: at(state.now),
+            since: at_on(store.known, store.beaten),
+            noticed: at_on(store.server, state.now),
             asked: store.asked + 1000,
         };
         history.has_noted(rollback.id);

@@ -6,7 +6,7 @@ use sidegate::domain::time::Timestamp;
 
 use super::book::{Token, salt};
 use super::scope::{Event, Rule};
-use super::state::{Answer, Ended, Request, Row, Stage, State, Store, Todo, Turn, at};
+use super::state::{Answer, Ended, Request, Row, Stage, State, Store, Todo, Turn, at, at_on};
 use super::world::World;
 
 /// Where a request is served, and since when.
@@ -123,12 +123,12 @@ impl World {
             key: request.key.map(|key| self.book.mac(request.token, key)),
         };
         let window_start = at(state.now).minus(self.scope.policy.longest_window());
-        let (now, elsewhere) = (state.now, request.elsewhere);
+        let (now, server, elsewhere) = (state.now, state.store.server, request.elsewhere);
         if let Some(row) = &mut state.store.rows[usize::from(request.token.session)] {
             row.recent = row.recent.after(entry, at(row.rotated), window_start);
             row.others.retain(|other| *other != request.token);
             (row.live, row.salt) = (child, Some(request.id));
-            (row.rotated, row.elsewhere) = (now, elsewhere);
+            (row.rotated, row.server, row.elsewhere) = (now, server, elsewhere);
         }
         Self::has_turned(state, request, child);
     }
@@ -229,7 +229,7 @@ impl World {
             recent: row.recent.clone(),
             epochs: row.epochs,
             created: at(0),
-            rotated: at(row.rotated),
+            rotated: at_on(row.server, row.rotated),
             idle_end: far,
             absolute_end: far,
             login_from: origin(false),

@@ -41,6 +41,11 @@ fn a_thief_gets_nothing_new_and_is_found() {
     let everywhere = &[PLAIN, ELSEWHERE, WITH_THE_KEY];
     reached.run("a thief, refused", Scope { abuses: 1, guises: everywhere, ..keyed.clone() });
     let clients = [client(2, 2, 1), NOBODY];
+    let twice = [Habits { keyed: true, ..clients[0] }, NOBODY];
+    reached.run(
+        "a thief who goes on",
+        Scope { clients: twice, abuses: 2, guises: &[PLAIN, WITH_THE_KEY], ..keyed.clone() },
+    );
     let repeated = Scope { policy: repeat(), clients, ticks: 3, abuses: 2, guises: &[PLAIN], ..keyed };
     reached.run("a thief, repeated", repeated);
     reached.must_include(&[Event::Theft, Event::StolenGiven, Event::Late, Event::Repeated, Event::LastGeneration]);
@@ -80,6 +85,8 @@ fn lost_history_is_noticed_and_what_was_ended_ends_again() {
     let alone = Scope { clients: long, claims: &[Invariant::I4, Invariant::I9], ..adopted.clone() };
     reached.run("lost, adopted, undisturbed", alone);
     reached.run("lost, and a crash", Scope { clients: short, crashes: 1, logouts: 1, ..adopted.clone() });
+    let doubled = Scope { clients: long, doubles: 1, ..adopted.clone() };
+    reached.run("lost, adopted, doubled messages", doubled);
     let once_more = [Habits { keyed: true, ..client(3, 3, 1) }, NOBODY];
     reached.run("lost, and a thief", Scope { clients: once_more, abuses: 1, guises: &[PLAIN], ..adopted });
     reached.must_include(&[
@@ -87,6 +94,7 @@ fn lost_history_is_noticed_and_what_was_ended_ends_again() {
         Event::LossNoticed,
         Event::Ahead,
         Event::Adopted,
+        Event::AdoptedOverAnotherLine,
         Event::AdoptionAwaited,
         Event::RevocationForgotten,
         Event::RevocationRestored,

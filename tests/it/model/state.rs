@@ -1,5 +1,7 @@
 //! Everything at one moment. Small, and nothing in it that does not matter for what can still happen.
 
+use std::time::Duration;
+
 use sidegate::domain::history::{Known, Mark, Rollback};
 use sidegate::domain::revocation::Held;
 use sidegate::domain::session::{Epochs, RecentRotations};
@@ -68,6 +70,8 @@ pub struct Row {
     pub recent: RecentRotations,
     pub epochs: Epochs,
     pub rotated: u8,
+    /// On which server that was.
+    pub server: u8,
     pub elsewhere: bool,
     /// Only wrong rules have more live tokens, and other marks.
     pub others: Vec<Token>,
@@ -259,6 +263,11 @@ impl Replica {
         let sessions = (0..2).filter(|session| self.sessions[usize::from(*session)].is_some()).map(Ended::Session);
         sessions.chain(self.subject.map(|held| Ended::SubjectBelow(held.below))).collect()
     }
+}
+
+/// Within a tick, what happens on a server happens after all that happened on the one before.
+pub fn at_on(server: u8, tick: u8) -> Timestamp {
+    at(tick).plus(Duration::from_millis(server.into()))
 }
 
 pub fn at(tick: u8) -> Timestamp {

@@ -107,6 +107,7 @@ impl World {
             recent: RecentRotations::default(),
             epochs: Epochs::default(),
             rotated: 0,
+            server: 1,
             elsewhere: false,
             others: Vec::new(),
             mark: None,
