@@ -11,6 +11,7 @@ use super::scope::{Event, Guise, Habits, Invariant, Rule, Scope, adopt, refuse, 
 use super::show;
 use super::world::World;
 
+/// I1 to I8 and I10 where nobody steals and nobody logs out: I4 says that nobody is refused.
 #[test]
 fn honest_clients_are_never_refused_for_their_newest_token() {
     let keyed = Scope { claims: HONEST, ticks: 2, ..quiet(Habits { keyed: true, ..client(2, 3, 2) }) };
@@ -34,6 +35,7 @@ fn honest_clients_are_never_refused_for_their_newest_token() {
     ]);
 }
 
+/// I1 to I3, I5, I6, I8, I10. What a thief can share while it asks in time, it shares: no rule of rotation forbids it.
 #[test]
 fn a_thief_gets_nothing_new_and_is_found() {
     let keyed = Scope { claims: ALWAYS, ticks: 4, ..quiet(Habits { keyed: true, ..client(2, 2, 2) }) };
@@ -51,6 +53,7 @@ fn a_thief_gets_nothing_new_and_is_found() {
     reached.must_include(&[Event::Theft, Event::StolenGiven, Event::Late, Event::Repeated, Event::LastGeneration]);
 }
 
+/// I5, I7, I8, I10.
 #[test]
 fn after_an_end_nothing_is_given_and_every_replica_hears_of_it() {
     let keyed = Scope { claims: ALWAYS, ..quiet(Habits { keyed: true, ..client(1, 2, 1) }) };
@@ -72,6 +75,7 @@ fn after_an_end_nothing_is_given_and_every_replica_hears_of_it() {
     ]);
 }
 
+/// I9; and I1 to I3, I6 and I7 in what is left of the history.
 #[test]
 fn lost_history_is_noticed_and_what_was_ended_ends_again() {
     let keyed = Scope { claims: AFTER_A_LOSS, losses: 1, ..quiet(Habits { keyed: true, ..client(2, 3, 1) }) };
