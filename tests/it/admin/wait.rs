@@ -105,7 +105,8 @@ async fn a_replica_that_has_not_heard_is_named_with_an_exit_code_of_its_own() {
         assert_eq!(unheard.code, Some(75), "{unheard:?}");
         assert_eq!(unheard.stdout, format!("ended session {session}\n"));
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-        let named = format!("sidegate: not heard by 1 of 3 replicas within 1 s: {} (", host.trim());
+        let named =
+            format!("sidegate: not heard by 1 of 3 replicas within 1 s: {} {} (", host.trim(), replicas[2].gate);
         assert!(unheard.stderr.starts_with(&named), "{unheard:?}");
         assert!(unheard.stderr.contains("hint: nothing is undone; run the same again"), "{unheard:?}");
         for replica in &replicas[..2] {
