@@ -74,9 +74,9 @@ enum Command {
     /// End a session, all of a subject's, or everybody's: refused on every replica at once
     ///
     /// It is written to the store, from where every running replica hears of it. With --wait the running sidegate of this
-    /// configuration does it, and the command returns when every replica refuses what was ended that has said in the last
-    /// minute that it is there. If some have not in time, they are named and the exit code is 75: nothing is undone, and it
-    /// is safe to run the same again.
+    /// configuration does it, and the command returns when every replica refuses what was ended. One that fell silent is
+    /// waited for as long as it could still accept a token. If some have not answered in time, they are named and the exit
+    /// code is 75: nothing is undone, and it is safe to run the same again.
     Revoke(revoke::Arguments),
 }
 

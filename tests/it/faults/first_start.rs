@@ -29,7 +29,7 @@ async fn processes_that_start_at_once_in_an_empty_folder_share_one_secret_and_on
             let name = format!("config-{n}.toml");
             let text = format!(
                 "server.listen = [\"http://{gate}\"]\nhealth.listen = \"http://{health}\"\n\
-                 upstream.default.url = \"{}\"\nlogin.users.argon2_memory = \"64KiB\"\n",
+                 upstream.default.url = \"{}\"\nadmin.listen = \"\"\nlogin.users.argon2_memory = \"64KiB\"\n",
                 upstream.url()
             );
             home.write(&name, text);
