@@ -130,8 +130,12 @@ impl Authority {
             return Err(LoginError::Refused);
         };
         if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
-            // A counter that went back is raised again in a moment.
             self.end_everywhere(session.id).await?;
+            if session.epochs.is_void_under(self.store.epochs(&session.subject).await?) {
+                // Ended while logging in.
+                return Err(LoginError::Refused);
+            }
+            // A counter that went back is raised again in a moment.
             let why = "it counts less far than it did, and is about to be told";
             return Err(LoginError::Unavailable(StoreError::Unavailable(why.into())));
         }
