@@ -103,11 +103,8 @@ impl Ruled {
         };
         for _ in 0..4 {
             if let Ok(Some(_)) = self.store.swap(&swap).await {
-                if self.ended.lock().unwrap().contains_key(&(replica, token.session())) {
-                    self.end(replica, token.session()).await?;
-                    return Ok(Answer::Refused("revoked"));
-                }
-                return Ok(self.give(&successor));
+                let ended = self.has_ended(replica, token.session()).await?;
+                return Ok(ended.unwrap_or_else(|| self.give(&successor)));
             }
             let row = self.store.session(token.session()).await?;
             let attempt = Attempt {
@@ -120,8 +117,14 @@ impl Ruled {
             };
             match (self.rule.judge)(&attempt, row.as_ref(), &self.ratchet, &self.policy) {
                 Verdict::Live => {}
-                Verdict::Mine => return Ok(self.give(&successor)),
-                Verdict::Repeat(live) => return self.repeat(&token, &live, request).await,
+                Verdict::Mine => {
+                    let ended = self.has_ended(replica, token.session()).await?;
+                    return Ok(ended.unwrap_or_else(|| self.give(&successor)));
+                }
+                Verdict::Repeat(live) => match self.has_ended(replica, token.session()).await? {
+                    Some(ended) => return Ok(ended),
+                    None => return self.repeat(&token, &live, request).await,
+                },
                 Verdict::Ended => return Ok(Answer::Refused("ended")),
                 Verdict::Late => return Ok(self.late(row)),
                 Verdict::Ahead | Verdict::Adopt => return Ok(Answer::Refused("ahead")),
@@ -129,6 +132,15 @@ impl Ruled {
             }
         }
         Ok(Answer::Unavailable)
+    }
+
+    /// What the replica has ended it ends again, before it says so.
+    async fn has_ended(&self, replica: usize, session: SessionId) -> Result<Option<Answer>, StoreError> {
+        if !self.ended.lock().unwrap().contains_key(&(replica, session)) {
+            return Ok(None);
+        }
+        self.end(replica, session).await?;
+        Ok(Some(Answer::Refused("revoked")))
     }
 
     async fn end(&self, replica: usize, session: SessionId) -> Result<(), StoreError> {
