@@ -414,6 +414,8 @@ pub(super) const NOTE_ROLLBACK: &str = concat!(
             asked = h.asked + 1000, rollback_asked = h.asked + 1000
         FROM clock WHERE h.realm = $1 AND h.server = $3 AND h.beat = $4
         RETURNING h.beat, h.rollback_since AS since, h.rollback_noticed AS noticed
+    ), keys AS (
+        UPDATE sidegate.realm r SET keys_version = r.keys_version + 1000 FROM noted WHERE r.realm = $1
     ), moved AS (
         UPDATE sidegate.revocation v SET txid = pg_current_xact_id() FROM noted
         WHERE v.realm = $1 AND v.txid > pg_current_xact_id()

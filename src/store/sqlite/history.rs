@@ -64,6 +64,9 @@ impl SqliteStore {
                     .bind(counter_column(*seen))
                     .execute(&mut *transaction)
                     .await?;
+                if done.rows_affected() > 0 {
+                    sqlx::query(statements::JUMP_KEYS).bind(&self.realm).execute(&mut *transaction).await?;
+                }
                 transaction.commit().await?;
                 Ok(done.rows_affected() > 0)
             })

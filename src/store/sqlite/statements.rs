@@ -241,6 +241,9 @@ pub(super) const ASK: &str = "
     ON CONFLICT (realm) DO UPDATE SET asked = asked + 1
     RETURNING asked";
 
+/// Nobody holds the keys of this version.
+pub(super) const JUMP_KEYS: &str = "UPDATE realm SET keys_version = keys_version + 1000 WHERE realm = ?1";
+
 /// `?2` now, `?3` the beat that was read, `?4` how long somebody counts as there.
 pub(super) const REVIVE_REPLICAS: &str = "
     UPDATE replica SET seen = ?2 WHERE realm = ?1 AND seen < ?2

@@ -397,6 +397,7 @@ impl Store for Model {
         for (_, last_seen) in rows.replicas.values_mut().filter(|(_, last_seen)| *last_seen >= since.minus(*live)) {
             *last_seen = noticed.max(*last_seen);
         }
+        rows.keys_version += if rows.exists { 1000 } else { 0 };
         let rollback = Some(Rollback { id: *id, since, noticed, asked });
         rows.history = Some(History { beat: history.beat.max(*seen) + 1000, beaten: noticed, asked, rollback });
         Ok(true)
