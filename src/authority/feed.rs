@@ -236,7 +236,8 @@ impl Authority {
     /// Whether the session has ended, as this replica remembers, and that is stored. Where it is not yet, the store is asked
     /// as always: nobody is told of an end that could still be lost.
     pub(super) fn remembers_end_of(&self, id: SessionId) -> bool {
-        self.revocations.holds(id) && !self.unstored_ends().contains(&id)
+        let stored = || !self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).contains(&id);
+        self.revocations.holds(id) && stored()
     }
 
     fn unstored_ends(&self) -> Vec<SessionId> {

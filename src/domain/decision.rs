@@ -94,6 +94,15 @@ pub fn asks_for_credential(found: &Match<'_>) -> bool {
     !matches!(found, Match::Rule { route: Route { auth: AuthMode::None, .. }, .. })
 }
 
+/// Whether the rule wants to know how long the store has been silent; where it does not, nobody has to look.
+#[must_use]
+pub fn denies_when_stale(found: &Match<'_>) -> bool {
+    match found {
+        Match::Rule { route, .. } | Match::Fallback(route) => route.when_stale == WhenStale::Deny,
+        Match::OtherMethods { .. } => false,
+    }
+}
+
 /// Judges a request by its rule and its credential.
 ///
 /// # Errors

@@ -49,6 +49,12 @@ impl Rules {
         } else {
             Credential::Nothing
         };
+        let credential = match credential {
+            Credential::Good(identity) if decision::denies_when_stale(&found) && authority.is_stale() => {
+                Credential::Stale(identity)
+            }
+            credential => credential,
+        };
         let admission = match decision::decide(&found, &credential) {
             Ok(permit) => Admission::Forward(permit),
             Err(refusal) => Admission::Refuse(refusal),
@@ -65,7 +71,6 @@ impl Rules {
                 Credential::Bad(CredentialFault::Field(FieldFault::AlsoInQuery))
             }
             Ok(Some(token)) => match authority.authenticate(token) {
-                Ok(identity) if authority.is_stale() => Credential::Stale(identity),
                 Ok(identity) => Credential::Good(identity),
                 Err(fault) => Credential::Bad(CredentialFault::Token(fault)),
             },
