@@ -23,16 +23,6 @@ fn show(figure: &str) {
     std::io::stdout().write_all(format!("{figure}\n").as_bytes()).unwrap();
 }
 
-/// Repeats until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let so = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, so).await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 /// Connections of clients to this database, without the one that counts: all of them, and those in an open transaction.
 async fn connections(database: &Database) -> (i64, i64) {
     let count = "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%') FROM pg_stat_activity

@@ -15,6 +15,7 @@ use crate::support::client::{Pair, call, logged_in, oauth_error, refresh, until_
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::process::Finished;
 use crate::support::raw::{exchange, request};
+use crate::support::wait::until;
 
 /// Some of these tests log in again and again until something is so.
 const FAST: &str = "revocation.poll_interval = \"20ms\"\nsession.per_subject = 10000";
@@ -34,20 +35,12 @@ fn done(finished: &Finished) -> &str {
     &finished.stdout
 }
 
+/// A replica hears of keys a little later.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 async fn published(gate: SocketAddr) -> Vec<String> {
     let keys = exchange(gate, request("GET", "/.well-known/jwks.json").bytes()).await.json();
     keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Waits until something is so: a replica hears of keys a little later.
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 async fn refreshed(gate: SocketAddr, pair: &Pair) -> Pair {
@@ -68,7 +61,7 @@ async fn a_new_key_takes_over_without_a_failed_request() {
         let new = done(&added).split_whitespace().nth(1).unwrap().to_owned();
         assert!(added.stdout.contains("(ES256), published"), "{added:?}");
         for gate in gates {
-            until("the new key is published", async || published(gate).await.contains(&new)).await;
+            until(PATIENCE, "the new key is published", async || published(gate).await.contains(&new)).await;
             assert_eq!(published(gate).await.len(), 2);
         }
         let mut pair = refreshed(gates[0], &first).await;
@@ -109,7 +102,7 @@ async fn a_key_that_nobody_knows_yet_is_published_before_it_signs() {
     let before = logged_in(running.listen[0]).await;
     let rotated = deployment.command(&["keys", "rotate"]).await;
     let new = done(&rotated).split_whitespace().next().unwrap().to_owned();
-    until("the new key is published", async || published(running.listen[0]).await.contains(&new)).await;
+    until(PATIENCE, "the new key is published", async || published(running.listen[0]).await.contains(&new)).await;
     assert_eq!(kid(&logged_in(running.listen[0]).await.access), kid(&before.access));
     let listed = deployment.command(&["keys", "list"]).await;
     let line = done(&listed).lines().find(|line| line.starts_with(&new)).unwrap().to_owned();
@@ -138,7 +131,8 @@ async fn a_retired_key_is_refused_everywhere_and_sessions_live_on() {
         let pair = refreshed(gates[1], &pair).await;
         assert_ne!(kid(&pair.access), leaked);
         for gate in gates {
-            until("the new key has arrived", async || call(gate, "/", &pair.access).await.status == 200).await;
+            until(PATIENCE, "the new key has arrived", async || call(gate, "/", &pair.access).await.status == 200)
+                .await;
         }
         let again = deployment.command(&["keys", "retire", &leaked]).await;
         assert_eq!(done(&again), format!("{leaked} is retired already\n"));
@@ -174,7 +168,7 @@ async fn keys_follow_each_other_by_themselves_and_go_when_they_are_over() {
             1,
             "one of the two has added it: {listed:?}"
         );
-        until("the next one signs", async || kid(&logged_in(first.listen[0]).await.access) != old).await;
+        until(PATIENCE, "the next one signs", async || kid(&logged_in(first.listen[0]).await.access) != old).await;
     }
 }
 
@@ -276,7 +270,10 @@ async fn a_token_of_a_secret_that_is_not_here_is_not_refused_until_the_secret_is
     let unknown = deployment.command(&["keys", "forget-secret", "0000"]).await;
     assert!(unknown.stderr.contains("the realm knows no operator secret 0000"), "{unknown:?}");
     assert_eq!(done(&deployment.command(&["keys", "forget-secret", &new]).await).lines().count(), 1);
-    until("the secret is forgotten", async || refresh(old.listen[0], &pair.refresh, None).await.status == 400).await;
+    until(PATIENCE, "the secret is forgotten", async || {
+        refresh(old.listen[0], &pair.refresh, None).await.status == 400
+    })
+    .await;
     assert_eq!(oauth_error(&refresh(old.listen[0], &pair.refresh, None).await, 400), "invalid_grant");
     let last = deployment.command(&["keys", "forget-secret", &fingerprint("signs; ")]).await;
     assert!(last.stderr.contains(": in use on "), "{last:?}");
@@ -331,7 +328,7 @@ async fn an_rsa_key_is_imported_signs_and_is_published() {
         let key = done(&imported).split_whitespace().nth(1).unwrap().to_owned();
         assert!(imported.stdout.ends_with("published; `sidegate keys rotate` lets it sign\n"), "{imported:?}");
         done(&deployment.command(&["keys", "rotate", "--now"]).await);
-        until("the RSA key signs", async || kid(&logged_in(gate).await.access) == key).await;
+        until(PATIENCE, "the RSA key signs", async || kid(&logged_in(gate).await.access) == key).await;
         let pair = logged_in(gate).await;
         assert_eq!(header(&pair.access)["alg"], algorithm);
         assert_eq!(call(gate, "/", &pair.access).await.status, 200);
@@ -371,7 +368,7 @@ async fn a_leaked_rsa_key_is_retired_with_and_without_another_one() {
     let first = import("first.pem").await;
     done(&deployment.command(&["keys", "rotate", "--now"]).await);
     std::fs::write(&config, text.replace("ES256", "RS256")).unwrap();
-    until("the RSA key signs", async || kid(&logged_in(gate).await.access) == first).await;
+    until(PATIENCE, "the RSA key signs", async || kid(&logged_in(gate).await.access) == first).await;
 
     let second = import("second.pem").await;
     for (leaked, next) in [(&first, Some(&second)), (&second, None)] {
@@ -380,7 +377,7 @@ async fn a_leaked_rsa_key_is_retired_with_and_without_another_one() {
         let retired = deployment.command(&["keys", "retire", leaked]).await;
         assert!(done(&retired).contains(&format!("retired {leaked}: ")), "{retired:?}");
         until_refused(gate, &pair.access).await;
-        until("another one signs", async || kid(&logged_in(gate).await.access) != **leaked).await;
+        until(PATIENCE, "another one signs", async || kid(&logged_in(gate).await.access) != **leaked).await;
         let header = header(&refreshed(gate, &pair).await.access);
         let expected = next.map_or("ES256", |_| "RS256");
         assert_eq!((header["alg"].as_str(), next.is_none_or(|next| header["kid"] == **next)), (Some(expected), true));

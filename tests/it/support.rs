@@ -13,4 +13,5 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod upstream;
+pub mod wait;
 pub mod wire;

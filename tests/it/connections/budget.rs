@@ -10,8 +10,9 @@ use crate::support::client::{Pair, logged_in, refresh};
 use crate::support::deployment::Deployment;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Durability, Server};
+use crate::support::wait::until;
 
-use super::{connections, show, until};
+use super::{PATIENCE, connections, show};
 
 const REPLICAS: i64 = 20;
 
@@ -36,7 +37,7 @@ async fn a_fleet_of_twenty_costs_what_the_page_says() {
     let database = deployment.database.as_ref().unwrap();
     let fleet = fleet(&deployment).await;
     for running in &fleet {
-        until("it listens", async || running.authority.is_listening()).await;
+        until(PATIENCE, "it listens", async || running.authority.is_listening()).await;
     }
     for line in [format!("| at rest | {AT_REST} |"), format!("| at most | {MOST} |")] {
         assert!(PAGE.contains(&line), "{line}");
@@ -63,7 +64,7 @@ async fn a_fleet_of_twenty_costs_what_the_page_says() {
 
     busy(&fleet).await;
     // A connection that was given up goes a moment later.
-    until("no more than there may be", async || connections(database).await.0 <= MOST * REPLICAS).await;
+    until(PATIENCE, "no more than there may be", async || connections(database).await.0 <= MOST * REPLICAS).await;
     let (busiest, open) = connections(database).await;
     show(&format!("{all} busy replicas: {busiest} connections"));
     assert_eq!(open, 0);

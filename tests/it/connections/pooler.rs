@@ -6,8 +6,9 @@ use crate::support::client::{Pair, call, logged_in, login, logout, oauth_error, 
 use crate::support::deployment::{Deployment, USER};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres;
+use crate::support::wait::until;
 
-use super::{connections, until};
+use super::{PATIENCE, connections};
 
 const SETTINGS: &str = "revocation.poll_interval = \"50ms\"\nstore.timeout = \"20s\"\nstore.connections = 4";
 
@@ -82,7 +83,7 @@ async fn a_way_around_the_pooler_is_listened_on() {
     let fleet = [deployment.in_process().await, deployment.in_process().await];
 
     for running in &fleet {
-        until("it listens", async || running.authority.is_listening()).await;
+        until(PATIENCE, "it listens", async || running.authority.is_listening()).await;
     }
     let leaving = logged_in(fleet[0].listen[0]).await;
     assert_eq!(logout(fleet[0].listen[0], &leaving.refresh).await.status, 200);

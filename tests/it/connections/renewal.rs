@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh};
 use crate::support::deployment::{Deployment, PASSWORD, USER};
 use crate::support::postgres;
+use crate::support::wait::until;
 
-use super::{PATIENCE, as_role, end_connections, role, set_password, until};
+use super::{PATIENCE, as_role, end_connections, role, set_password};
 
 const SETTINGS: &str = "revocation.poll_interval = \"50ms\"\nstore.timeout = \"2s\"";
 
@@ -45,7 +46,7 @@ impl Mounted {
 
 async fn until_refreshed(gate: SocketAddr, pair: &Pair) -> Pair {
     let mut answer = None;
-    until("refreshes are served again", async || {
+    until(PATIENCE, "refreshes are served again", async || {
         let refreshed = refresh(gate, &pair.refresh, Some("one-key-for-all-tries")).await;
         let served = refreshed.status == 200;
         answer = Some(refreshed);
@@ -101,14 +102,14 @@ async fn a_file_that_says_nothing_of_use_changes_nothing_and_is_named_once() {
         [("hunter2", "password authentication failed"), ("", "the file is empty"), ("hunter2\nx", "more than one line")]
     {
         mounted.swap("password", content);
-        until("it is named", async || {
+        until(PATIENCE, "it is named", async || {
             logged_in(gate).await;
             replica.process.output().contains(complaint)
         })
         .await;
     }
     std::fs::remove_file(mounted.path("password")).unwrap();
-    until("it is named", async || {
+    until(PATIENCE, "it is named", async || {
         logged_in(gate).await;
         replica.process.output().contains("no such file")
     })
@@ -138,8 +139,10 @@ async fn a_new_url_of_the_store_leads_to_another_database() {
     }
     mounted.swap("url", &format!("  {}\n", new.url));
 
-    until("the users of the new one can log in", async || login(gate, "bob", "bobs own password").await.status == 200)
-        .await;
+    until(PATIENCE, "the users of the new one can log in", async || {
+        login(gate, "bob", "bobs own password").await.status == 200
+    })
+    .await;
     logged_in(gate).await;
-    until("the old one has no connection any more", async || super::connections(&old).await.0 == 0).await;
+    until(PATIENCE, "the old one has no connection any more", async || super::connections(&old).await.0 == 0).await;
 }

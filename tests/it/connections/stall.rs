@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use crate::support::client::{Pair, call, logged_in, login, oauth_error, refresh, refresh_request};
 use crate::support::deployment::{Deployment, PASSWORD, USER};
 use crate::support::postgres::{self, Database, Durability, Server};
+use crate::support::wait::until;
 
-use super::{PATIENCE, as_role, connections, end_connections, role, until};
+use super::{PATIENCE, as_role, connections, end_connections, role};
 
 const SETTINGS: &str = "revocation.poll_interval = \"50ms\"\nstore.timeout = \"1s\"\nstore.connections = 2";
 
@@ -55,7 +56,7 @@ async fn is_survived(gate: SocketAddr, pairs: &[Pair]) {
 /// Everybody is served again, and the server has no more connections than it should.
 async fn is_over(gate: SocketAddr, pairs: &[Pair], database: &Database) {
     for pair in pairs {
-        until("a refresh that was put off is served", async || {
+        until(PATIENCE, "a refresh that was put off is served", async || {
             let answer = refresh(gate, &pair.refresh, Some(KEY)).await;
             assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
             answer.status == 200
@@ -64,7 +65,7 @@ async fn is_over(gate: SocketAddr, pairs: &[Pair], database: &Database) {
     }
     logged_in(gate).await;
     // Two, and the one that listens.
-    until("three connections are left, without a transaction", async || {
+    until(PATIENCE, "three connections are left, without a transaction", async || {
         let (all, open) = connections(database).await;
         all <= 3 && open == 0
     })

@@ -6,25 +6,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sidegate::boot::Running;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::client::{Pair, call, logged_in, logout, until_refused};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::postgres;
-use crate::support::raw::{self, request};
 use crate::support::relay::{Direction, Mode, Relay};
+use crate::support::wait::until_it_hears_by;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until_it_hears_by(replica: &Running, way: &str) {
-    let asking = async {
-        while raw::exchange(replica.health, request("GET", "/readyz").bytes()).await.json()["feed"]["mode"] != way {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("it does not hear by {way}"));
-}
 
 async fn an_end_is_heard(here: SocketAddr, there: SocketAddr) {
     let pair: Pair = logged_in(here).await;
@@ -50,19 +40,19 @@ async fn a_line_that_is_cut_or_dead_delays_no_end_beyond_the_next_look_and_is_ma
         Mode::Delay(Duration::from_millis(50)),
     ];
     for mode in kinds {
-        until_it_hears_by(&other, "listen").await;
+        until_it_hears_by(PATIENCE, other.health, "listen").await;
 
         relay.set(mode);
         an_end_is_heard(here, there).await;
 
         if !matches!(mode, Mode::Delay(_)) {
-            until_it_hears_by(&other, "poll").await;
+            until_it_hears_by(PATIENCE, other.health, "poll").await;
             an_end_is_heard(here, there).await;
         }
         relay.set(Mode::Pass);
         relay.sever();
     }
-    until_it_hears_by(&other, "listen").await;
+    until_it_hears_by(PATIENCE, other.health, "listen").await;
 }
 
 /// A look would come after ten seconds: whatever is refused before has been told.
@@ -74,7 +64,7 @@ async fn what_is_told_is_heard_long_before_the_next_look_also_on_a_line_made_aga
     let mut store = PgConnection::connect(&deployment.database.as_ref().unwrap().url).await.unwrap();
     for _ in 0..3 {
         for replica in [&one, &other] {
-            until_it_hears_by(replica, "listen").await;
+            until_it_hears_by(PATIENCE, replica.health, "listen").await;
         }
         for _ in 0..3 {
             let pair = logged_in(here).await;
@@ -101,7 +91,7 @@ async fn what_is_told_is_heard_long_before_the_next_look_also_on_a_line_made_aga
 async fn a_retired_key_is_told_long_before_the_next_look() {
     let deployment = Deployment::new(StoreKind::Postgres, "revocation.poll_interval = \"10s\"").await;
     let running = deployment.in_process().await;
-    until_it_hears_by(&running, "listen").await;
+    until_it_hears_by(PATIENCE, running.health, "listen").await;
     let pair = logged_in(running.listen[0]).await;
     let header = URL_SAFE_NO_PAD.decode(pair.access.split('.').next().unwrap()).unwrap();
     let header: serde_json::Value = serde_json::from_slice(&header).unwrap();

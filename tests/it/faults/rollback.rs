@@ -15,6 +15,7 @@ use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::postgres::{Crash, Durability, Server};
 use crate::support::raw::{self, request};
 use crate::support::relay::{Direction, Mode, Relay};
+use crate::support::wait::{blocking, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,10 +29,6 @@ struct Scene {
     way: Relay,
     /// From the primary to its standby.
     wire: Relay,
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
 }
 
 impl Scene {
@@ -70,18 +67,9 @@ impl Scene {
     }
 }
 
-async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !asked().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 /// Waits until a loss was noticed and everybody has written back what they knew.
 async fn until_written_back(store: &mut PgConnection) {
-    until("everybody has written back", async || {
+    until(PATIENCE, "everybody has written back", async || {
         let question = "SELECT rollback_asked <= ALL (SELECT heard FROM sidegate.replica) AS done FROM sidegate.history \
                         WHERE rollback_id IS NOT NULL";
         let row = sqlx::query(question).fetch_optional(&mut *store).await.unwrap();
@@ -185,7 +173,7 @@ async fn a_key_that_was_retired_in_the_lost_stretch_stays_retired() {
     let retired = scene.deployment.command(&["keys", "retire", header["kid"].as_str().unwrap()]).await;
     assert_eq!(retired.code, Some(0), "{}", retired.stderr);
     for gate in [gate, other] {
-        until("it is heard of", async || call(gate, "/", &forged.access).await.status == 401).await;
+        until(PATIENCE, "it is heard of", async || call(gate, "/", &forged.access).await.status == 401).await;
     }
     scene.fail_over().await;
 
@@ -195,7 +183,7 @@ async fn a_key_that_was_retired_in_the_lost_stretch_stays_retired() {
     let next = Pair::read(&judged(gate, &forged.refresh).await);
     for gate in [gate, other, late.listen[0]] {
         assert_eq!(call(gate, "/", &forged.access).await.status, 401);
-        until("the new key is heard of", async || call(gate, "/", &next.access).await.status == 200).await;
+        until(PATIENCE, "the new key is heard of", async || call(gate, "/", &next.access).await.status == 200).await;
     }
 }
 
@@ -213,7 +201,7 @@ async fn nothing_is_adopted_before_every_replica_has_said_what_it_knows() {
     scene.fail_over().await;
 
     let mut store = scene.store().await;
-    until("somebody has noticed", async || {
+    until(PATIENCE, "somebody has noticed", async || {
         let question = "SELECT rollback_id IS NOT NULL AS noticed FROM sidegate.history";
         sqlx::query(question).fetch_one(&mut store).await.unwrap().get("noticed")
     })
@@ -261,7 +249,7 @@ async fn a_backup_that_is_put_back_brings_nobody_back() {
     };
     let backup = database.dump();
     let saved = beat(&mut store).await;
-    until("its heart beats", async || beat(&mut store).await > saved + 1).await;
+    until(PATIENCE, "its heart beats", async || beat(&mut store).await > saved + 1).await;
     assert_eq!(logout(gate, &leaving.refresh).await.status, 200);
 
     database.put_back(&backup);

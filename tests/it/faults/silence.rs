@@ -13,6 +13,7 @@ use crate::support::client::{Pair, call, logged_in, oauth_error, refresh};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::postgres::{Durability, Server};
 use crate::support::raw::{self, RawResponse, request};
+use crate::support::wait::{blocking, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,16 +31,6 @@ path = "/public"
 auth = "none"
 "#;
 
-/// Asks until the answer is as it should be.
-async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !asked().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 async fn readiness(health: std::net::SocketAddr) -> RawResponse {
     raw::exchange(health, request("GET", "/readyz").bytes()).await
 }
@@ -47,7 +38,7 @@ async fn readiness(health: std::net::SocketAddr) -> RawResponse {
 /// D-4: what a route says about an outage holds for it, and readiness does not flip.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_store_is_silent_for_too_long_routes_deny_or_allow() {
-    let server = tokio::task::spawn_blocking(|| Server::start(Durability::Off)).await.unwrap();
+    let server = blocking(|| Server::start(Durability::Off)).await;
     let deployment = Deployment::on(server.database().await, SETTINGS).await;
     let running = deployment.in_process().await;
     let (gate, health) = (running.listen[0], running.health);
@@ -55,8 +46,8 @@ async fn when_the_store_is_silent_for_too_long_routes_deny_or_allow() {
     assert_eq!(call(gate, "/strict", &pair.access).await.status, 200);
 
     let stopping = server.clone();
-    tokio::task::spawn_blocking(move || stopping.stop()).await.unwrap();
-    until("it denies", async || call(gate, "/strict", &pair.access).await.status == 503).await;
+    blocking(move || stopping.stop()).await;
+    until(PATIENCE, "it denies", async || call(gate, "/strict", &pair.access).await.status == 503).await;
 
     let denied = call(gate, "/strict", &pair.access).await;
     assert_eq!((denied.status, denied.header("retry-after")), (503, Some("2")), "{}", denied.text());
@@ -71,8 +62,8 @@ async fn when_the_store_is_silent_for_too_long_routes_deny_or_allow() {
     assert_eq!((ready.status, &ready.json()["feed"]["stale"]), (200, &Value::Bool(true)), "{}", ready.text());
 
     let starting = server.clone();
-    tokio::task::spawn_blocking(move || starting.start_again()).await.unwrap();
-    until("it serves again", async || call(gate, "/strict", &pair.access).await.status == 200).await;
+    blocking(move || starting.start_again()).await;
+    until(PATIENCE, "it serves again", async || call(gate, "/strict", &pair.access).await.status == 200).await;
     assert_eq!(readiness(health).await.json()["feed"]["stale"], Value::Bool(false));
 }
 
@@ -93,21 +84,21 @@ async fn a_replica_whose_clock_is_wrong_is_not_ready_until_it_is_right() {
     let clock = Arc::new(Shifted::default());
     let running = boot::start(&deployment.config(), clock.clone(), Entropy).await.unwrap();
     let health = running.health;
-    until("it is ready", async || readiness(health).await.status == 200).await;
+    until(PATIENCE, "it is ready", async || readiness(health).await.status == 200).await;
 
     for wrong in [30_000, -30_000] {
         clock.0.store(wrong, Ordering::SeqCst);
-        until("it is not ready", async || readiness(health).await.status == 503).await;
+        until(PATIENCE, "it is not ready", async || readiness(health).await.status == 503).await;
         let unready = readiness(health).await.json();
         assert_eq!((&unready["ready"], &unready["clock"]["right"]), (&Value::Bool(false), &Value::Bool(false)));
         let ahead = unready["clock"]["ahead_of_store_milliseconds"].as_i64().unwrap();
         assert!((wrong - ahead).abs() < 5_000, "{ahead}");
 
         clock.0.store(wrong / 10, Ordering::SeqCst);
-        until("three seconds are within the leeway", async || readiness(health).await.status == 200).await;
+        until(PATIENCE, "three seconds are within the leeway", async || readiness(health).await.status == 200).await;
     }
     clock.0.store(0, Ordering::SeqCst);
-    until("it knows", async || {
+    until(PATIENCE, "it knows", async || {
         readiness(health).await.json()["clock"]["ahead_of_store_milliseconds"].as_i64().unwrap().abs() < 1_000
     })
     .await;

@@ -12,7 +12,8 @@ use sidegate::clock::Stopwatch;
 
 use crate::support::client::{Pair, logged_in, logout};
 use crate::support::deployment::{Deployment, Replica, StoreKind};
-use crate::support::raw::{self, RawClient, request};
+use crate::support::raw::{RawClient, request};
+use crate::support::wait::until_it_hears_by;
 
 use super::{Form, show};
 
@@ -31,6 +32,14 @@ impl Way {
         match self {
             Self::Listen => "revocation.feed = \"listen\"",
             Self::Poll => "revocation.feed = \"poll\"",
+        }
+    }
+
+    /// As a replica says it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Poll => "poll",
         }
     }
 
@@ -84,7 +93,7 @@ async fn measured(way: Way, revocations: u32) {
         replicas.push(deployment.replica().await);
     }
     for replica in &replicas {
-        hears_by(replica.health, way).await;
+        until_it_hears_by(Duration::from_secs(20), replica.health, way.name()).await;
     }
     let gates: Vec<SocketAddr> = replicas.iter().map(|replica| replica.gate).collect();
     let mut times = Vec::new();
@@ -105,19 +114,8 @@ async fn measured(way: Way, revocations: u32) {
         at(1000)
     ));
     for replica in &replicas {
-        hears_by(replica.health, way).await;
+        until_it_hears_by(Duration::from_secs(20), replica.health, way.name()).await;
     }
-}
-
-/// Waits until a replica says that this is how it hears.
-async fn hears_by(health: SocketAddr, way: Way) {
-    let expected = if way == Way::Listen { "listen" } else { "poll" };
-    let saying = async {
-        while raw::exchange(health, request("GET", "/readyz").bytes()).await.json()["feed"]["mode"] != expected {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), saying).await.expect("it hears as configured");
 }
 
 fn revocations() -> u32 {

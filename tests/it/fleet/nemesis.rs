@@ -10,9 +10,10 @@ use crate::support::relay::{Direction, Mode};
 use super::audit;
 use super::prober::Probing;
 use super::record::{Era, Fault, How, Outcome, Who};
-use super::site::{Site, blocking};
+use super::site::Site;
 use super::stage::Stage;
 use super::token::SessionKey;
+use crate::support::wait::blocking;
 
 /// One thing that is broken, and mended again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! One fault at a time, on real replicas: what it costs, and what it must not.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
 use sqlx::Executor;
 
 use crate::support::client::{Pair, call, until_refused};
@@ -11,32 +9,17 @@ use crate::support::deployment::USER;
 use crate::support::postgres::Crash;
 use crate::support::raw::{RawClient, request};
 use crate::support::relay::{Direction, Mode};
+use crate::support::wait::{blocking, until, until_it_hears_by};
 
 use super::Form;
 use super::record::{Outcome, Who};
-use super::site::{Site, blocking};
-use super::stage::{Stage, ask};
+use super::site::Site;
+use super::stage::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Enough for tokens to outlive the test.
 const LONG: &str = "access_token.ttl = \"1h\"\n";
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// How a replica hears of ends: `listen` or `poll`.
-async fn mode(health: SocketAddr) -> Option<String> {
-    let answer = ask(health, &request("GET", "/readyz")).await.ok()?;
-    let body: Value = serde_json::from_slice(&answer.body).ok()?;
-    body["feed"]["mode"].as_str().map(str::to_owned)
-}
 
 /// Refreshes until there is an answer, which is a pair.
 async fn refreshed(stage: &Stage, node: usize, pair: &Pair, key: &str) -> Pair {
@@ -56,7 +39,10 @@ async fn refreshed(stage: &Stage, node: usize, pair: &Pair, key: &str) -> Pair {
 async fn hears_of_an_end(stage: &Stage, node: usize, other: usize) {
     let ended = stage.logged_in(other, USER).await;
     assert_eq!(call(stage.gates[node], "/", &ended.access).await.status, 200);
-    until("a logout is acknowledged", async || stage.logout(other, &ended.refresh).await == Outcome::Done(())).await;
+    until(PATIENCE, "a logout is acknowledged", async || {
+        stage.logout(other, &ended.refresh).await == Outcome::Done(())
+    })
+    .await;
     until_refused(stage.gates[node], &ended.access).await;
 }
 
@@ -94,8 +80,10 @@ async fn whatever_happens_on_the_way_to_the_store_costs_no_session() {
         if fault == Mode::HalfOpen {
             wire.sever();
         }
-        until("it serves again", async || stage.login(0, USER, crate::support::deployment::PASSWORD).await.is_done())
-            .await;
+        until(PATIENCE, "it serves again", async || {
+            stage.login(0, USER, crate::support::deployment::PASSWORD).await.is_done()
+        })
+        .await;
         hears_of_an_end(&stage, 0, 1).await;
     }
 }
@@ -114,7 +102,7 @@ async fn no_restart_of_the_database_leaves_a_replica_deaf() {
             server.start_again();
         })
         .await;
-        until("it can be logged in again", async || {
+        until(PATIENCE, "it can be logged in again", async || {
             stage.login(0, USER, crate::support::deployment::PASSWORD).await.is_done()
         })
         .await;
@@ -122,7 +110,7 @@ async fn no_restart_of_the_database_leaves_a_replica_deaf() {
         hears_of_an_end(&stage, 2, 0).await;
     }
     for node in &site.nodes {
-        until("it listens", async || mode(node.health).await.as_deref() == Some("listen")).await;
+        until_it_hears_by(PATIENCE, node.health, "listen").await;
     }
     let question = "SELECT rollback_id IS NOT NULL FROM sidegate.history";
     let lost: bool = sqlx::query_scalar(question).fetch_one(&mut site.database.connect().await).await.unwrap();

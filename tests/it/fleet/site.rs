@@ -13,6 +13,7 @@ use crate::support::postgres::{Database, Durability, Server};
 use crate::support::process::Process;
 use crate::support::raw::request;
 use crate::support::relay::Relay;
+use crate::support::wait::blocking;
 
 use super::stage::ask;
 
@@ -133,11 +134,6 @@ impl Node {
     pub(super) async fn is_ready(&self) -> bool {
         ask(self.health, &request("GET", "/readyz")).await.is_ok_and(|answer| answer.status == 200)
     }
-}
-
-/// Runs what blocks, without holding up the relays.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("it does not panic")
 }
 
 /// Names, one a line, as the record shows them.
