@@ -14,4 +14,5 @@ pub mod raw;
 pub mod relay;
 pub mod upstream;
 pub mod wait;
+pub mod watchdog;
 pub mod wire;

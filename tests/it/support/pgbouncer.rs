@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use sqlx::{ConnectOptions, Row};
 
 use super::net::free_address;
 use super::postgres::{Database, PASSWORD, unprivileged_user};
+use super::watchdog;
 
 /// A running PgBouncer. It ends, and its files are removed, when the last copy is dropped, or when this process ends.
 #[derive(Clone, Debug)]
@@ -115,21 +116,12 @@ fn watchdog(folder: &Path) -> Child {
         wait
         rm -rf "$1"
     "#;
-    let mut command = Command::new("sh");
+    let mut command = watchdog::watchdog(script, folder);
     if let Some((uid, gid)) = unprivileged_user() {
         for path in [folder.to_path_buf(), folder.join("config"), folder.join("users")] {
             chown(path, Some(uid), Some(gid)).unwrap();
         }
         command.uid(uid).gid(gid);
     }
-    command
-        .args(["-c", script, "watchdog"])
-        .arg(folder)
-        .current_dir(folder)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a shell")
+    command.current_dir(folder).spawn().expect("a shell")
 }

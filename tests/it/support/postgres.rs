@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 
 use super::net::free_address;
+use super::watchdog;
 
 mod crash;
 mod disk;
@@ -313,13 +314,5 @@ fn watchdog(folder: &Path) -> Child {
         fi
         rm -rf "$1"
     "#;
-    Command::new("sh")
-        .args(["-c", script, "watchdog"])
-        .arg(folder)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a shell")
+    watchdog::watchdog(script, folder).spawn().expect("a shell")
 }
