@@ -177,7 +177,7 @@ impl Authority {
                     let Some(SessionState { session, rollback: Some(rollback), .. }) = row else {
                         return Err(RefreshError::Internal);
                     };
-                    if !self.everybody_wrote_back(rollback).await? {
+                    if !patience.ask(self.everybody_wrote_back(rollback)).await? {
                         let why = "it has lost some of its history, and replicas are still writing back what they know";
                         return Err(RefreshError::Unavailable(StoreError::Unavailable(why.into())));
                     }
@@ -187,7 +187,7 @@ impl Authority {
                 // Nobody may have noticed yet.
                 Verdict::Ahead if !looked && self.policy.after_rollback == AfterRollback::Adopt => {
                     looked = true;
-                    self.read(None).await?;
+                    patience.ask(self.read(None)).await?;
                 }
                 Verdict::Mine => return self.give_again(row, &successor, request).await,
                 Verdict::Repeat(live) => {
