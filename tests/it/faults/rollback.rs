@@ -10,10 +10,10 @@ use serde_json::Value;
 use sidegate::boot::Running;
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::support::client::{Pair, call, logged_in, login, logout, logout_all, oauth_error, refresh};
+use crate::support::client::{Pair, call, logged_in, login, logout, logout_all, metric, oauth_error, refresh};
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::postgres::{Crash, Durability, Server};
-use crate::support::raw::{self, request};
+use crate::support::raw;
 use crate::support::relay::{Direction, Mode, Relay};
 use crate::support::wait::{blocking, until};
 
@@ -89,12 +89,6 @@ async fn judged(gate: SocketAddr, token: &str) -> raw::RawResponse {
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it is judged in the end");
     answer
-}
-
-async fn metric(health: SocketAddr, name: &str) -> u64 {
-    let text = raw::exchange(health, request("GET", "/metrics").bytes()).await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    line.unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 async fn turned(gate: SocketAddr, mut pair: Pair, turns: usize) -> Pair {

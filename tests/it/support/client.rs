@@ -101,3 +101,13 @@ pub fn sid(access: &str) -> String {
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     claims["sid"].as_str().expect("it names its session").to_owned()
 }
+
+/// What a replica says of one of its counts.
+///
+/// # Panics
+/// If it says nothing of it.
+pub async fn metric(health: SocketAddr, name: &str) -> u64 {
+    let text = raw::exchange(health, request("GET", "/metrics").bytes()).await.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    line.unwrap_or_else(|| panic!("no {name} in {text}"))
+}

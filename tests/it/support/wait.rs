@@ -23,10 +23,13 @@ pub async fn until(patience: Duration, what: &str, mut is_so: impl AsyncFnMut() 
 /// # Panics
 /// If it does not within `patience`.
 pub async fn until_it_hears_by(patience: Duration, health: SocketAddr, way: &str) {
-    until(patience, &format!("it hears by {way}"), async || {
-        raw::exchange(health, request("GET", "/readyz").bytes()).await.json()["feed"]["mode"] == way
-    })
-    .await;
+    until(patience, &format!("it hears by {way}"), async || feed_mode(health).await == way).await;
+}
+
+/// How a replica says that it hears of ends.
+pub async fn feed_mode(health: SocketAddr) -> String {
+    let ready = raw::exchange(health, request("GET", "/readyz").bytes()).await.json();
+    ready["feed"]["mode"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Runs what blocks, without holding up whatever else this runtime does.
