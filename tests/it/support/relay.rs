@@ -114,8 +114,10 @@ async fn connection(mut client: TcpStream, mut state: watch::Receiver<State>) {
         let _ = target.set_nodelay(true);
         let carried = carry(&mut client, &mut target, state.clone());
         let is_over = tokio::select! {
-            carried = carried => carried.is_ok(),
+            // First: what was held is not delivered on a wire that is cut now.
+            biased;
             _ = state.wait_for(|state| resets(state) || state.mode == Mode::HalfOpen) => false,
+            carried = carried => carried.is_ok(),
         };
         if is_over {
             return;
@@ -279,5 +281,21 @@ mod tests {
         let mut client = TcpStream::connect(relay.address).await.expect("the relay listens");
         let (mut server, _) = other.accept().await.expect("the relay connects");
         assert!(says(&mut client, &mut server, b"elsewhere").await);
+    }
+
+    #[tokio::test]
+    async fn what_was_held_is_lost_with_a_wire_that_is_cut() {
+        for _ in 0..20 {
+            let (relay, _target, mut client, mut server) = wired().await;
+            relay.set(Mode::Hold(Direction::ToTarget));
+            client.write_all(b"held").await.expect("it is open");
+            // So that the relay has read it.
+            tokio::task::yield_now().await;
+            relay.set(Mode::Reset);
+            let mut heard = Vec::new();
+            let ended = tokio::time::timeout(Duration::from_secs(10), server.read_to_end(&mut heard)).await;
+            assert!(ended.expect("it ends").is_err(), "a reset");
+            assert_eq!(heard, b"");
+        }
     }
 }
