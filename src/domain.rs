@@ -26,3 +26,4 @@ pub mod strict_json;
 pub mod target;
 pub mod time;
 pub mod user;
+pub mod vault;
