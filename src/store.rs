@@ -95,6 +95,10 @@ pub trait Store: Send + Sync + 'static {
     /// Increments the subject's counter and records the revocation. Returns the new value.
     async fn end_subject(&self, subject: &Subject) -> Result<u64, StoreError>;
 
+    /// As [`Self::end_subject`] for every other session: this one, if it is the subject's and lived under the counter until
+    /// then, goes on under the new value, in the same transaction.
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError>;
+
     /// Increments the realm's counter and records the revocation. Returns the new value.
     async fn end_realm(&self) -> Result<u64, StoreError>;
 

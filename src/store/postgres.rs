@@ -310,6 +310,20 @@ impl Store for PostgresStore {
         only(&rows)?.counter("epoch")
     }
 
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError> {
+        let rows = self
+            .connections
+            .rows(|| {
+                sqlx::query(statements::END_OTHERS)
+                    .bind(&self.realm)
+                    .bind(span(ALLOWANCE))
+                    .bind(subject.as_str())
+                    .bind(&session.as_bytes()[..])
+            })
+            .await?;
+        only(&rows)?.counter("epoch")
+    }
+
     async fn end_realm(&self) -> Result<u64, StoreError> {
         let rows = self
             .connections

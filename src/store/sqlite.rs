@@ -393,6 +393,24 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError> {
+        self.connections
+            .within(async {
+                let mut transaction = self.connections.transaction().await?;
+                let epoch = self.bump(&mut transaction, subject).await?;
+                sqlx::query(statements::CARRY_SESSION)
+                    .bind(&self.realm)
+                    .bind(&session.as_bytes()[..])
+                    .bind(subject.as_str())
+                    .bind(counter_column(epoch))
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(epoch)
+            })
+            .await
+    }
+
     async fn end_realm(&self) -> Result<u64, StoreError> {
         self.connections
             .within(async {

@@ -315,6 +315,23 @@ pub(super) const END_SUBJECT: &str = concat!(
     " SELECT epoch FROM bumped"
 );
 
+/// `$2` allowance, `$3` subject, `$4` the session that goes on. Its row is locked first: whatever comes between would else be
+/// compared as it was when the statement began, and the locks of a session and a counter are always taken in this order.
+pub(super) const END_OTHERS: &str = concat!(
+    clock!(),
+    ", held AS MATERIALIZED (
+        SELECT s.id, s.subject_epoch FROM sidegate.session s
+        WHERE s.id = $4 AND s.realm = $1 AND s.subject = $3
+        FOR UPDATE
+    ), changed AS MATERIALIZED (SELECT $3::text AS subject, count(*) AS locked FROM held)",
+    bump_changed_subject!(),
+    ", carried AS (
+        UPDATE sidegate.session s SET subject_epoch = bumped.epoch FROM held, bumped
+        WHERE s.id = held.id AND held.subject_epoch = bumped.epoch - 1
+    )
+    SELECT epoch FROM bumped"
+);
+
 /// `$2` allowance.
 pub(super) const END_REALM: &str = concat!(
     clock!(),

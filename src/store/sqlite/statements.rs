@@ -194,6 +194,10 @@ pub(super) const BUMP_SUBJECT: &str = "
     ON CONFLICT (realm, subject) DO UPDATE SET epoch = epoch + 1
     RETURNING epoch";
 
+/// `?2` id, `?3` subject, `?4` the subject's new counter.
+pub(super) const CARRY_SESSION: &str = "
+    UPDATE session SET subject_epoch = ?4 WHERE id = ?2 AND realm = ?1 AND subject = ?3 AND subject_epoch = ?4 - 1";
+
 pub(super) const BUMP_REALM: &str = "
     INSERT INTO realm (realm, epoch, access_ttl) VALUES (?1, 1, 0)
     ON CONFLICT (realm) DO UPDATE SET epoch = epoch + 1

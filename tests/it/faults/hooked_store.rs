@@ -119,6 +119,10 @@ impl<H: AroundSwap> Store for HookedStore<H> {
         self.inner.end_subject(subject).await
     }
 
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError> {
+        self.inner.end_others(subject, session).await
+    }
+
     async fn end_realm(&self) -> Result<u64, StoreError> {
         self.inner.end_realm().await
     }

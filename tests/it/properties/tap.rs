@@ -201,6 +201,10 @@ impl Store for Tap {
         self.inner.end_subject(subject).await
     }
 
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError> {
+        self.inner.end_others(subject, session).await
+    }
+
     async fn end_realm(&self) -> Result<u64, StoreError> {
         self.inner.end_realm().await
     }

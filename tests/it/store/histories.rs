@@ -68,6 +68,8 @@ enum Step {
     Living(Option<u32>, u32),
     EndSessions(Vec<u32>),
     EndSubject(&'static str),
+    /// Whose, and which session goes on.
+    EndOthers(&'static str, u32),
     EndRealm,
     Follow,
     StartOver,
@@ -153,6 +155,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (prop::option::of(which()), 1..200_u32).prop_map(|(after, most)| Step::Living(after, most)),
         1 => prop::collection::vec(which(), 0..4).prop_map(Step::EndSessions),
         1 => people().prop_map(Step::EndSubject),
+        1 => (people(), which()).prop_map(|(of, which)| Step::EndOthers(of, which)),
         1 => Just(Step::EndRealm),
         3 => Just(Step::Follow),
         1 => Just(Step::StartOver),
@@ -321,6 +324,11 @@ impl History {
             Step::EndSubject(of) => {
                 same!(self, end_subject(&subject(of)));
                 same!(self, epochs(&subject(of)));
+            }
+            Step::EndOthers(of, which) => {
+                let id = self.id(which);
+                same!(self, end_others(&subject(of), id));
+                same!(self, session(id));
             }
             Step::EndRealm => same!(self, end_realm()),
             Step::Follow => self.follow().await?,

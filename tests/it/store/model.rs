@@ -346,6 +346,16 @@ impl Store for Model {
         Ok(self.rows().bump(subject, self.clock.now()))
     }
 
+    async fn end_others(&self, subject: &Subject, session: SessionId) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        let epoch = rows.bump(subject, self.clock.now());
+        let lived = |session: &&mut Session| session.subject == *subject && session.epochs.subject == epoch - 1;
+        if let Some(session) = rows.sessions.get_mut(&session).filter(lived) {
+            session.epochs.subject = epoch;
+        }
+        Ok(epoch)
+    }
+
     async fn end_realm(&self) -> Result<u64, StoreError> {
         let mut rows = self.rows();
         rows.exists = true;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
-use sidegate::domain::session::Epochs;
+use sidegate::domain::session::{Epochs, Session};
 use sidegate::store::{Cursor, PAGE};
 
 use super::super::bench::{Bench, START};
@@ -37,6 +37,62 @@ pub async fn ending_a_subject_moves_its_counter_only(bench: &Bench) {
     let mut values = bumps.await;
     values.sort_unstable();
     assert_eq!(values, (3..23).collect::<Vec<_>>());
+}
+
+pub async fn ending_the_others_lets_one_session_go_on(bench: &Bench) {
+    let store = &bench.store;
+    let own = stored(&**store, &new_session(1, "ann")).await;
+    let other = stored(&**store, &new_session(2, "ann")).await;
+    assert_eq!(store.end_others(&own.subject, own.id).await.unwrap(), 1);
+    let carried = Session { epochs: Epochs { subject: 1, ..own.epochs }, ..own.clone() };
+    assert_eq!(store.sessions_of(&own.subject).await.unwrap(), [carried]);
+    assert_eq!(store.swap(&swap(&other)).await.unwrap(), None);
+    let own = store.swap(&swap(&own)).await.unwrap().expect("its refresh token is as good as before").session;
+    assert_eq!(own.epochs.subject, 1);
+    assert_eq!(revoked(bench).await, [Revoked::SubjectBelow(subject("ann"), 1)]);
+}
+
+pub async fn a_session_that_had_ended_does_not_go_on(bench: &Bench) {
+    let store = &bench.store;
+    let [ours, theirs] =
+        [stored(&**store, &new_session(1, "ann")).await, stored(&**store, &new_session(2, "bob")).await];
+    assert_eq!(store.end_others(&ours.subject, theirs.id).await.unwrap(), 1, "nobody else's goes on");
+    assert_eq!(store.end_others(&ours.subject, ours.id).await.unwrap(), 2, "nor one that had ended");
+    assert_eq!(store.end_others(&ours.subject, session_id(3)).await.unwrap(), 3, "nor one that never was");
+    assert_eq!(store.sessions_of(&ours.subject).await.unwrap(), []);
+    assert_eq!(store.sessions_of(&theirs.subject).await.unwrap(), std::slice::from_ref(&theirs));
+    assert_eq!(store.end_realm().await.unwrap(), 1);
+    assert_eq!(store.end_others(&theirs.subject, theirs.id).await.unwrap(), 1);
+    assert_eq!(store.sessions_of(&theirs.subject).await.unwrap(), [], "the realm's end is not undone");
+}
+
+pub async fn a_session_that_ends_the_others_again_and_again_goes_on_through_its_swaps(bench: &Bench) {
+    let (store, other) = (&bench.store, bench.open("default").await);
+    let mut own = stored(&**store, &new_session(1, "ann")).await;
+    let subject = own.subject.clone();
+    let (mut swaps, most) = (0, 40);
+    let ends = join_all((0..most).map(|n| {
+        let store = if n % 2 == 0 { store } else { &other };
+        let (subject, id) = (&subject, own.id);
+        async move { store.end_others(subject, id).await.unwrap() }
+    }));
+    let turning = async {
+        while swaps < 40 {
+            // A swap that has met an end is asked again, as a refresh does.
+            if let Some(swapped) = store.swap(&swap(&own)).await.unwrap() {
+                own = swapped.session;
+                swaps += 1;
+            }
+        }
+    };
+    let (mut values, ()) = futures_util::join!(ends, turning);
+    values.sort_unstable();
+    assert_eq!(values, (1..=most).collect::<Vec<_>>());
+    let living = store.sessions_of(&subject).await.unwrap();
+    assert_eq!(
+        living.iter().map(|session| (session.generation, session.epochs.subject)).collect::<Vec<_>>(),
+        [(40, most)]
+    );
 }
 
 pub async fn ending_the_realm_moves_the_counter_of_all(bench: &Bench) {
