@@ -4,6 +4,7 @@
 //! arrive as arguments, verdicts leave as values. That is why every rule of the product can be tested with literals.
 
 pub mod access_token;
+pub mod answer_sign;
 pub mod body;
 pub mod decision;
 pub mod forwarded;
