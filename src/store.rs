@@ -23,14 +23,17 @@ use crate::domain::secret::Fingerprint;
 use crate::domain::session::{Epochs, IdempotencyMac, Origin, Salt, Session, SessionId, Subject, TokenHash};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{PasswordHash, User, UserName};
+use crate::domain::vault::SealedJar;
 
 mod open;
 pub mod postgres;
 mod rows;
 mod schema;
 pub mod sqlite;
+mod vault;
 
 pub use open::{OpenError, migrate, open};
+pub use vault::{ChangedVault, VAULT_PAGE, VaultChange, VaultPage};
 
 /// The store's answers. Every method fails with a [`StoreError`] only.
 #[async_trait]
@@ -134,7 +137,15 @@ pub trait Store: Send + Sync + 'static {
     /// deleted and counters raised; nothing is weakened.
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError>;
 
-    /// Deletes sessions and revocations that ended, buckets that were whole and replicas that were last seen more than
+    /// Replaces a session's sealed jar, if it still is of the version it was read with, and records the change for all
+    /// replicas, in one transaction. Says whether it did.
+    async fn change_vault(&self, change: &VaultChange) -> Result<bool, StoreError>;
+
+    /// The latest change of every jar that is still to be told, or those recorded after `after`; a cursor as in
+    /// [`Self::revocations`], but of its own.
+    async fn vault_changes(&self, after: Option<&Cursor>) -> Result<VaultPage, StoreError>;
+
+    /// Deletes sessions, revocations and recorded changes of jars that ended, buckets that were whole and replicas that were last seen more than
     /// `keep` ago, at most `most` of each, the earliest first, and says how many. A session counts as ended at its absolute end.
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError>;
 
@@ -301,6 +312,7 @@ pub struct NewSession {
     pub from: Origin,
     pub claims: Map<String, Value>,
     pub label: Option<String>,
+    pub vault: Option<SealedJar>,
     pub idle_ttl: Duration,
     pub max_ttl: Duration,
     /// How many sessions the subject may have afterwards.

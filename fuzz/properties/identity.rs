@@ -63,6 +63,7 @@ fn identity(claims: Map<String, Value>) -> Identity {
         issued: Timestamp::from_secs(0),
         expires: Timestamp::from_secs(600),
         claims,
+        vault: None,
     }
 }
 

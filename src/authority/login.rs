@@ -121,6 +121,7 @@ impl Authority {
             from: request.from.clone(),
             claims: user.claims,
             label: None,
+            vault: None,
             idle_ttl: self.lifetimes.idle,
             max_ttl: self.lifetimes.max,
             most: self.lifetimes.sessions_per_subject,

@@ -183,6 +183,7 @@ mod tests {
             issued: Timestamp::default(),
             expires: Timestamp::default(),
             claims: serde_json::Map::new(),
+            vault: None,
         }
     }
 

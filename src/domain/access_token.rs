@@ -4,6 +4,7 @@
 //! forgeries live: every member has one type, no name stands twice, nothing critical is skipped, and one token has one
 //! spelling.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,14 +15,18 @@ use super::identity::Identity;
 use super::keys::{Algorithm, KeyId, KeySet};
 use super::session::{Epochs, Session, SessionId, Subject};
 use super::time::Timestamp;
+use super::vault::{SealedJar, Vault};
 use super::{refresh_token, strict_json};
 
 /// Longest accepted token, in bytes. Measured before anything is decoded.
 pub const MAX_BYTES: usize = 16 * 1024;
 
 /// Claims that a login can never set: they are ours.
-pub const REGISTERED: [&str; 14] =
-    ["iss", "sub", "aud", "client_id", "exp", "nbf", "iat", "jti", "sid", "ep", "cnf", "act", "azp", "events"];
+pub const REGISTERED: [&str; 15] =
+    ["iss", "sub", "aud", "client_id", "exp", "nbf", "iat", "jti", "sid", "ep", "cnf", "act", "azp", "events", VAULT];
+
+/// The claim that carries the sealed vault.
+const VAULT: &str = "vlt";
 
 /// What every token of an issuer must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub enum TokenFault {
     IssuedInFuture,
     #[error("lives longer than this issuer's tokens may")]
     Lifetime,
+    #[error("the upstream's cookies in it cannot be opened")]
+    Vault,
     #[error("revoked")]
     Revoked,
 }
@@ -88,6 +95,7 @@ impl TokenFault {
             Self::Expired => "expired",
             Self::IssuedInFuture => "issued_in_future",
             Self::Lifetime => "lifetime",
+            Self::Vault => "vault",
             Self::Revoked => "revoked",
         }
     }
@@ -182,6 +190,9 @@ pub fn draft(
     claims.insert("jti".into(), json!(URL_SAFE_NO_PAD.encode(jti)));
     claims.insert("sid".into(), json!(session.id.to_string()));
     claims.insert("ep".into(), json!([session.epochs.realm, session.epochs.subject]));
+    if let Some(vault) = &session.vault {
+        claims.insert(VAULT.into(), json!(vault.claim()));
+    }
     let (kid, algorithm) = key;
     Draft {
         header: json!({ "typ": "at+jwt", "alg": algorithm.name(), "kid": kid.as_str() }),
@@ -215,7 +226,7 @@ fn read_header(bytes: &[u8]) -> Result<(String, String), TokenFault> {
 }
 
 fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identity, TokenFault> {
-    let claims = strict_json::object(payload).map_err(|_| TokenFault::Claims)?;
+    let mut claims = strict_json::object(payload).map_err(|_| TokenFault::Claims)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).ok_or(TokenFault::Claims);
     if text("iss")? != rules.issuer {
         return Err(TokenFault::Issuer);
@@ -256,8 +267,14 @@ fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identi
             .ok_or(TokenFault::Claims)?,
         Some(_) => return Err(TokenFault::Claims),
     };
+    let vault = match claims.remove(VAULT) {
+        None => None,
+        Some(Value::String(vault)) => Some(SealedJar::read(&vault).ok_or(TokenFault::Claims)?),
+        Some(_) => return Err(TokenFault::Claims),
+    };
+    let vault = vault.map(|sealed| Arc::new(Vault::new(sealed)));
     let key = key.clone();
-    Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, key, issued, expires, claims })
+    Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, key, issued, expires, claims, vault })
 }
 
 /// What can stand in a log line and in a header.

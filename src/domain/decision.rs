@@ -81,7 +81,7 @@ impl Refusal {
     pub const fn is_forgery(&self) -> bool {
         match self {
             Self::BadCredential(CredentialFault::Token(fault)) => {
-                !matches!(fault, TokenFault::Expired | TokenFault::Revoked)
+                !matches!(fault, TokenFault::Expired | TokenFault::Vault | TokenFault::Revoked)
             }
             _ => false,
         }
@@ -174,6 +174,7 @@ mod tests {
             issued: Timestamp::default(),
             expires: Timestamp::default(),
             claims,
+            vault: None,
         }))
     }
 

@@ -3,11 +3,14 @@
 //! A header that carries identity is set or removed, never passed through: whoever can reach sidegate could otherwise be
 //! anybody. Spellings that some server folds together (`X_Auth_Subject`, `x.auth.subject`) count as the same name.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::keys::KeyId;
 use super::session::{Epochs, SessionId, Subject};
 use super::time::Timestamp;
+use super::vault::Vault;
 
 /// A verified access token's content. Whether it has been revoked since is asked on every request.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +25,10 @@ pub struct Identity {
     pub key: KeyId,
     pub issued: Timestamp,
     pub expires: Timestamp,
-    /// Every claim, registered ones included.
+    /// Every claim, registered ones included, but for the vault's.
     pub claims: Map<String, Value>,
+    /// The upstream's cookies as the token carries them; a newer version may be known.
+    pub vault: Option<Arc<Vault>>,
 }
 
 /// Header names that legacy applications take for an identity; stripped from every client's request whether or not

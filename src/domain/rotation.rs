@@ -230,6 +230,7 @@ mod tests {
             last_from: home(),
             claims: serde_json::Map::new(),
             label: None,
+            vault: None,
         };
         let mut tokens = vec![first];
         for (generation, second) in (0_u8..).zip(rotations) {

@@ -146,6 +146,7 @@ mod tests {
             last_from: origin(last),
             claims: serde_json::Map::new(),
             label: None,
+            vault: None,
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::secret::hex;
 use super::time::Timestamp;
+use super::vault::SealedJar;
 
 /// Names a session; also the `sid` claim of its access tokens. 128 random bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -177,6 +178,8 @@ pub struct Session {
     /// Claims the login gave, minted into each access token (`roles`, `scope`, …).
     pub claims: Map<String, Value>,
     pub label: Option<String>,
+    /// The cookies that the upstream gave at login, as they are now; `None` where none are kept.
+    pub vault: Option<SealedJar>,
 }
 
 impl Session {

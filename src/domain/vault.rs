@@ -10,7 +10,10 @@ use std::fmt;
 use super::time::Timestamp;
 
 mod cookie_date;
+mod sealed;
 mod set_cookie;
+
+pub use self::sealed::{Seal, SealedJar, Unopened, Vault};
 
 use self::set_cookie::SetCookie;
 

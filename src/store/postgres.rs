@@ -19,7 +19,7 @@ use super::rows::{
 };
 use super::{
     Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, VaultChange, VaultPage, Wakeups,
 };
 use crate::config::checked::Postgres;
 use crate::domain::rate::{Bucket, Rate};
@@ -40,6 +40,7 @@ mod pool;
 mod reach;
 mod schema;
 mod statements;
+mod vault;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -191,6 +192,7 @@ impl Store for PostgresStore {
         let user_agent = optional_text_column(session.from.user_agent.as_deref());
         let claims = claims_column(&session.claims);
         let label = optional_text_column(session.label.as_deref());
+        let (vault, vault_version) = rows::vault_columns(session.vault.as_ref());
         let rows = self
             .connections
             .rows_in_sequence(self.lock("login", session.subject.as_str()), || {
@@ -210,6 +212,8 @@ impl Store for PostgresStore {
                     .bind(&label)
                     .bind(span(session.idle_ttl))
                     .bind(span(session.max_ttl))
+                    .bind(vault)
+                    .bind(vault_version)
             })
             .await?;
         let Some(row) = rows.first() else {
@@ -368,6 +372,14 @@ impl Store for PostgresStore {
 
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
         self.write_back(revocations).await
+    }
+
+    async fn change_vault(&self, change: &VaultChange) -> Result<bool, StoreError> {
+        self.write_vault(change).await
+    }
+
+    async fn vault_changes(&self, after: Option<&Cursor>) -> Result<VaultPage, StoreError> {
+        self.read_vaults(after).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Account, Replica, ReplicaId, SealedKey, SessionPage, SigningKeys, StoreError, StoredKey, Taking};
+use super::{
+    Account, ChangedVault, Replica, ReplicaId, SealedKey, SessionPage, SigningKeys, StoreError, StoredKey, Taking,
+};
 use crate::domain::history::{Mark, Rollback};
 use crate::domain::keys::Algorithm;
 use crate::domain::rate::Rate;
@@ -17,6 +19,7 @@ use crate::domain::secret::Fingerprint;
 use crate::domain::session::{Epochs, Origin, RecentRotations, Salt, Session, SessionId, Subject, TokenHash};
 use crate::domain::time::{Timestamp, millis};
 use crate::domain::user::{PasswordHash, User, UserName};
+use crate::domain::vault::SealedJar;
 
 /// A row whose columns are found by name. A store reads each as one that may be NULL: asked for a plain value, the SQLite
 /// driver makes zero or nothing of a NULL without a word.
@@ -73,7 +76,7 @@ pub(super) fn driver_error(error: &sqlx::Error, no_connection: &str) -> StoreErr
 macro_rules! session_columns {
     () => {
         "id, subject, client, generation, hash, salt, recent, realm_epoch, subject_epoch, created, rotated, idle_end, \
-         absolute_end, login_address, login_user_agent, last_address, last_user_agent, claims, label"
+         absolute_end, login_address, login_user_agent, last_address, last_user_agent, claims, label, vault, vault_version"
     };
 }
 pub(super) use session_columns;
@@ -104,6 +107,7 @@ pub(super) fn session(row: &impl Columns) -> Result<Session, StoreError> {
         last_from: origin(row, "last_address", "last_user_agent")?,
         claims: claims(row)?,
         label: row.optional_text("label")?,
+        vault: vault(row)?,
     })
 }
 
@@ -138,6 +142,18 @@ pub(super) fn user(row: &impl Columns) -> Result<User, StoreError> {
         disabled: row.flag("disabled")?,
         claims: claims(row)?,
     })
+}
+
+/// `None` without a jar, and if the row is the one that a page without changes consists of.
+fn vault(row: &impl Columns) -> Result<Option<SealedJar>, StoreError> {
+    let Some(bytes) = row.optional_bytes("vault")? else { return Ok(None) };
+    Ok(Some(SealedJar { version: row.counter("vault_version")?, bytes }))
+}
+
+pub(super) fn changed_vault(row: &impl Columns) -> Result<Option<ChangedVault>, StoreError> {
+    let Some(jar) = vault(row)? else { return Ok(None) };
+    let session = SessionId::from_bytes(row.array("session")?);
+    Ok(Some(ChangedVault { session, jar, until: row.time("until")? }))
 }
 
 /// `None` if the row is the one that a page without revocations consists of.
@@ -222,6 +238,11 @@ pub(super) fn taking(row: &impl Columns, now: Timestamp, rate: Rate) -> Result<T
 
 pub(super) fn fingerprint(row: &impl Columns) -> Result<Fingerprint, StoreError> {
     row.array("fingerprint").map(Fingerprint::from_bytes)
+}
+
+/// A sealed jar as it is written.
+pub(super) fn vault_columns(vault: Option<&SealedJar>) -> (Option<&[u8]>, i64) {
+    (vault.map(|vault| vault.bytes.as_slice()), vault.map_or(0, |vault| counter_column(vault.version)))
 }
 
 /// Claims as they are written.

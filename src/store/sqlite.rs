@@ -20,7 +20,7 @@ use super::rows::{
 };
 use super::{
     Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PAGE, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, VaultChange, VaultPage,
 };
 use crate::clock::SharedClock;
 use crate::domain::rate::{Bucket, Rate};
@@ -38,6 +38,7 @@ mod keys;
 mod living;
 mod schema;
 mod statements;
+mod vault;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -236,6 +237,7 @@ impl Store for SqliteStore {
             .within(async {
                 let mut transaction = self.connections.transaction().await?;
                 let now = self.clock.now();
+                let (vault, vault_version) = rows::vault_columns(session.vault.as_ref());
                 let absolute_end = now.as_millis().saturating_add(span(session.max_ttl));
                 let idle_end = now.as_millis().saturating_add(span(session.idle_ttl)).min(absolute_end);
                 let rows = sqlx::query(statements::CREATE_SESSION)
@@ -253,6 +255,8 @@ impl Store for SqliteStore {
                     .bind(optional_text_column(session.from.user_agent.as_deref()))
                     .bind(claims_column(&session.claims))
                     .bind(optional_text_column(session.label.as_deref()))
+                    .bind(vault)
+                    .bind(vault_version)
                     .fetch_all(&mut *transaction)
                     .await?;
                 let Some(row) = rows.first() else {
@@ -451,6 +455,14 @@ impl Store for SqliteStore {
         self.write_back(revocations).await
     }
 
+    async fn change_vault(&self, change: &VaultChange) -> Result<bool, StoreError> {
+        self.write_vault(change).await
+    }
+
+    async fn vault_changes(&self, after: Option<&Cursor>) -> Result<VaultPage, StoreError> {
+        self.read_vaults(after).await
+    }
+
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
         self.connections
             .within(async {
@@ -460,6 +472,7 @@ impl Store for SqliteStore {
                 for statement in [
                     statements::PURGE_SESSIONS,
                     statements::PURGE_REVOCATIONS,
+                    statements::PURGE_VAULT_CHANGES,
                     statements::PURGE_BUCKETS,
                     statements::PURGE_REPLICAS,
                 ] {

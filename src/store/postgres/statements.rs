@@ -178,16 +178,16 @@ pub(super) const EPOCHS: &str =
     concat!("SELECT ", realm_epoch!(), " AS realm_epoch, ", subject_epoch!("$2"), " AS subject_epoch");
 
 /// `$2` allowance, `$3` most, `$4` id, `$5` subject, `$6` client, `$7` hash, `$8` and `$9` epochs, `$10` address,
-/// `$11` user agent, `$12` claims, `$13` label, `$14` idle and `$15` absolute lifetime. Under the subject's lock. No row
+/// `$11` user agent, `$12` claims, `$13` label, `$14` idle and `$15` absolute lifetime, `$16` vault and `$17` its version. Under the subject's lock. No row
 /// if an epoch has moved.
 pub(super) const CREATE_SESSION: &str = concat!(
     clock!(),
     ", added AS (
         INSERT INTO sidegate.session (id, realm, subject, client, generation, hash, salt, recent, realm_epoch,
             subject_epoch, created, rotated, idle_end, absolute_end, login_address, login_user_agent, last_address,
-            last_user_agent, claims, label)
+            last_user_agent, claims, label, vault, vault_version)
         SELECT $4, $1, $5, $6, 0, $7, NULL, ''::bytea, $8, $9, now, now, now + LEAST($14::bigint, $15::bigint),
-            now + $15::bigint, $10, $11, $10, $11, $12, $13
+            now + $15::bigint, $10, $11, $10, $11, $12, $13, $16, $17
         FROM clock WHERE $8 = ",
     realm_epoch!(),
     " AND $9 = ",
@@ -390,6 +390,56 @@ pub(super) const REVOCATIONS_AFTER: &str = page!(
     "true"
 );
 
+/// `$2` allowance, `$3` session, `$4` the version it had, `$5` vault and `$6` its version, `$7` whether everybody is woken.
+pub(super) const CHANGE_VAULT: &str = concat!(
+    clock!(),
+    ", changed AS (
+        UPDATE sidegate.session SET vault = $5, vault_version = $6
+        WHERE id = $3 AND realm = $1 AND vault_version = $4
+        RETURNING id
+    ), recorded AS (
+        INSERT INTO sidegate.vault_change (realm, session, vault, vault_version, until) SELECT $1, id, $5, $6, ",
+    until!(),
+    " FROM changed
+        ON CONFLICT (realm, session) DO UPDATE SET seq = EXCLUDED.seq, txid = EXCLUDED.txid, vault = EXCLUDED.vault,
+            vault_version = EXCLUDED.vault_version, until = EXCLUDED.until
+    )
+    SELECT EXISTS (SELECT FROM changed) AS changed, (SELECT pg_notify('sidegate', $1)::text FROM changed WHERE $7) AS woken"
+);
+
+/// As [`page!`].
+macro_rules! vault_page {
+    ($looked_at:literal, $found:literal) => {
+        concat!(
+            "WITH page AS MATERIALIZED (
+                SELECT sidegate.now_ms() AS now, pg_current_snapshot() AS snapshot,
+                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_start
+            ), looked_at AS MATERIALIZED (
+                SELECT * FROM sidegate.vault_change v WHERE v.seq > $2 AND ",
+            $looked_at,
+            " ORDER BY v.seq LIMIT $3
+            ), found AS (
+                SELECT v.* FROM looked_at v, page WHERE ",
+            $found,
+            ")
+            SELECT (SELECT count(*) FROM looked_at) AS looked_at,
+                COALESCE((SELECT max(l.seq) FROM looked_at l), $2) AS last_seq,
+                page.snapshot::text AS snapshot, page.server_start, v.session, v.vault, v.vault_version, v.until
+            FROM page LEFT JOIN found v ON true ORDER BY v.seq"
+        )
+    };
+}
+
+/// `$2` the last row that was looked at, `$3` how many are.
+pub(super) const ALL_VAULT_CHANGES: &str = vault_page!("true", "v.realm = $1 AND v.until > page.now");
+
+/// `$2` the last row that was looked at since, `$3` how many are, `$4` the snapshot of what was read before.
+pub(super) const VAULT_CHANGES_AFTER: &str = vault_page!(
+    "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
+        AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
+    "true"
+);
+
 /// Wakes those who follow the realm.
 pub(super) const WAKE: &str = "SELECT pg_notify('sidegate', $1)::text AS woken";
 
@@ -435,6 +485,9 @@ pub(super) const NOTE_ROLLBACK: &str = concat!(
         UPDATE sidegate.realm r SET keys_version = r.keys_version + 1000 FROM noted WHERE r.realm = $1
     ), moved AS (
         UPDATE sidegate.revocation v SET txid = pg_current_xact_id() FROM noted
+        WHERE v.realm = $1 AND v.txid > pg_current_xact_id()
+    ), moved_vaults AS (
+        UPDATE sidegate.vault_change v SET txid = pg_current_xact_id() FROM noted
         WHERE v.realm = $1 AND v.txid > pg_current_xact_id()
     ), revived AS (
         UPDATE sidegate.replica r SET seen = noted.noticed FROM noted
@@ -490,6 +543,12 @@ pub(super) const PURGE: &str = concat!(
         ORDER BY until, seq LIMIT $3 FOR UPDATE SKIP LOCKED
     ), purged_revocations AS (
         DELETE FROM sidegate.revocation v USING revocations WHERE v.seq = revocations.seq RETURNING v.seq
+    ), vaults AS (
+        SELECT session FROM sidegate.vault_change WHERE realm = $1 AND until < (SELECT now FROM clock) - $2
+        ORDER BY until, session LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), purged_vaults AS (
+        DELETE FROM sidegate.vault_change v USING vaults WHERE v.realm = $1 AND v.session = vaults.session
+        RETURNING v.session
     ), buckets AS (
         SELECT bucket FROM sidegate.bucket WHERE realm = $1 AND whole_at < (SELECT now FROM clock) - $2
         ORDER BY whole_at, bucket LIMIT $3 FOR UPDATE SKIP LOCKED
@@ -502,7 +561,7 @@ pub(super) const PURGE: &str = concat!(
         DELETE FROM sidegate.replica r USING replicas WHERE r.realm = $1 AND r.id = replicas.id RETURNING r.id
     )
     SELECT (SELECT count(*) FROM purged_sessions) + (SELECT count(*) FROM purged_revocations)
-        + (SELECT count(*) FROM purged_buckets) + (SELECT count(*) FROM purged_replicas) AS purged"
+        + (SELECT count(*) FROM purged_vaults) + (SELECT count(*) FROM purged_buckets) + (SELECT count(*) FROM purged_replicas) AS purged"
 );
 
 /// `$2` name.

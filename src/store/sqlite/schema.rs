@@ -78,6 +78,7 @@ fn migrator() -> Migrator {
         (1, "initial", include_str!("migrations/0001_initial.sql")),
         (2, "limits and keys", include_str!("migrations/0002_limits_and_keys.sql")),
         (3, "history", include_str!("migrations/0003_history.sql")),
+        (4, "vault", include_str!("migrations/0004_vault.sql")),
     ])
 }
 

@@ -92,12 +92,12 @@ pub(super) const EPOCHS: &str =
     concat!("SELECT ", realm_epoch!(), " AS realm_epoch, ", subject_epoch!("?2"), " AS subject_epoch");
 
 /// `?2` id, `?3` subject, `?4` client, `?5` hash, `?6` and `?7` epochs, `?8` now, `?9` idle and `?10` absolute end, `?11`
-/// address, `?12` user agent, `?13` claims, `?14` label. No row if an epoch has moved.
+/// address, `?12` user agent, `?13` claims, `?14` label, `?15` vault and `?16` its version. No row if an epoch has moved.
 pub(super) const CREATE_SESSION: &str = concat!(
     "INSERT INTO session (id, realm, subject, client, generation, hash, salt, recent, realm_epoch, subject_epoch,
         created, rotated, idle_end, absolute_end, login_address, login_user_agent, last_address, last_user_agent,
-        claims, label)
-    SELECT ?2, ?1, ?3, ?4, 0, ?5, NULL, x'', ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?11, ?12, ?13, ?14
+        claims, label, vault, vault_version)
+    SELECT ?2, ?1, ?3, ?4, 0, ?5, NULL, x'', ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?11, ?12, ?13, ?14, ?15, ?16
     WHERE ?6 = ",
     realm_epoch!(),
     " AND ?7 = ",
@@ -228,6 +228,43 @@ pub(super) const ALL_REVOCATIONS: &str = page!("v.until > ?2");
 
 /// `?2` the number that was newest, `?3` most.
 pub(super) const REVOCATIONS_AFTER: &str = page!("v.seq > ?2");
+
+/// `?2` session, `?3` the version it had, `?4` vault and `?5` its version.
+pub(super) const CHANGE_VAULT: &str =
+    "UPDATE session SET vault = ?4, vault_version = ?5 WHERE id = ?2 AND realm = ?1 AND vault_version = ?3";
+
+/// `?2` session, `?3` vault and `?4` its version, `?5` now and the allowance. Replaced is deleted and inserted: it gets a
+/// number of its own.
+pub(super) const RECORD_VAULT: &str = "
+    INSERT OR REPLACE INTO vault_change (realm, session, vault, vault_version, until)
+    VALUES (?1, ?2, ?3, ?4, ?5 + COALESCE((SELECT r.access_ttl FROM realm r WHERE r.realm = ?1), 0))";
+
+/// As [`page!`].
+macro_rules! vault_page {
+    ($condition:literal) => {
+        concat!(
+            "SELECT page.newest, v.seq, v.session, v.vault, v.vault_version, v.until
+            FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'vault_change'), 0) AS newest) AS page
+            LEFT JOIN (
+                SELECT * FROM vault_change v WHERE v.realm = ?1 AND ",
+            $condition,
+            " ORDER BY v.seq LIMIT ?3
+            ) AS v ON true ORDER BY v.seq"
+        )
+    };
+}
+
+/// `?2` now, `?3` most.
+pub(super) const ALL_VAULT_CHANGES: &str = vault_page!("v.until > ?2");
+
+/// `?2` the number that was newest, `?3` most.
+pub(super) const VAULT_CHANGES_AFTER: &str = vault_page!("v.seq > ?2");
+
+/// `?2` the time before which they ended, `?3` most.
+pub(super) const PURGE_VAULT_CHANGES: &str = "
+    DELETE FROM vault_change WHERE seq IN (
+        SELECT seq FROM vault_change WHERE realm = ?1 AND until < ?2 ORDER BY until, seq LIMIT ?3
+    )";
 
 /// `?2` now.
 pub(super) const BEGIN_HISTORY: &str =

@@ -236,6 +236,7 @@ impl World {
             last_from: origin(row.elsewhere),
             claims: serde_json::Map::new(),
             label: None,
+            vault: None,
         }
     }
 

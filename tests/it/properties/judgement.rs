@@ -241,6 +241,7 @@ fn case() -> impl Strategy<Value = Case> {
                 last_from,
                 claims: Map::new(),
                 label: None,
+                vault: None,
             };
             let rollback = noticed.map(|noticed| Rollback { id: 1, since: noticed, noticed, asked: 1 });
             let current = Epochs { realm: realm_now, subject: subject_now };

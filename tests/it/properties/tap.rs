@@ -14,7 +14,7 @@ use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
     Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, Wakeups,
+    RevocationPage, SessionPage, SigningKeys, Store, StoreError, Swap, Taking, VaultChange, VaultPage, Wakeups,
 };
 use tokio::sync::Notify;
 
@@ -235,6 +235,14 @@ impl Store for Tap {
 
     async fn restore(&self, revocations: &[Revocation]) -> Result<u64, StoreError> {
         self.inner.restore(revocations).await
+    }
+
+    async fn change_vault(&self, change: &VaultChange) -> Result<bool, StoreError> {
+        self.inner.change_vault(change).await
+    }
+
+    async fn vault_changes(&self, after: Option<&Cursor>) -> Result<VaultPage, StoreError> {
+        self.inner.vault_changes(after).await
     }
 
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {

@@ -21,6 +21,9 @@ use crate::support::postgres::{self, Database, DatabaseClock};
 /// What time it is when a test begins.
 pub const START: i64 = 1_700_000_000_000;
 
+/// How many a new store takes.
+pub const MIGRATIONS: usize = 4;
+
 /// Long enough for a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -9,6 +9,7 @@ mod revocations;
 mod sessions;
 mod swap;
 mod users;
+mod vault;
 
 /// One test for each case and each store.
 macro_rules! store_contract {
@@ -94,6 +95,16 @@ macro_rules! store_contract {
                 concurrent_revocations_are_all_delivered,
                 purging_deletes_what_is_long_over_and_nothing_else,
                 purging_takes_small_bites,
+            ]);
+            cases!($store, vault: [
+                a_changed_jar_comes_with_its_session_and_is_told,
+                of_many_who_change_one_version_one_succeeds,
+                a_jar_of_no_session_is_not_changed,
+                only_the_latest_change_of_a_jar_is_told,
+                many_changes_come_in_pieces_and_none_is_missing,
+                concurrent_changes_are_all_told,
+                a_change_is_kept_for_the_longest_token_and_then_purged,
+                a_vault_cursor_that_makes_no_sense_starts_over,
             ]);
             cases!($store, users: [
                 a_user_comes_back_as_it_was_added,

@@ -15,11 +15,14 @@ use sidegate::domain::session::{IdempotencyMac, Salt, Session, SessionId};
 use sidegate::domain::user::{PasswordHash, User};
 use sidegate::store::{
     Cursor, KeyChange, Loss, NewSession, PasswordChange, Replica, ReplicaId, RevocationPage, SealedKey, Store, Swap,
+    VaultChange,
 };
 
 use super::bench::{Bench, START};
 use super::model::Model;
-use super::samples::{fingerprint, hash, name, new_session, origin, sealed_key, session_id, subject, swap, user};
+use super::samples::{
+    fingerprint, hash, name, new_session, origin, sealed_jar, sealed_key, session_id, subject, swap, user,
+};
 
 #[test]
 fn sqlite_answers_every_history_like_the_model() {
@@ -79,6 +82,9 @@ enum Step {
     Rollback(u64, bool),
     /// Of which sessions, of whom below which counter, and the realm's.
     Restore(Vec<u32>, &'static str, u64, u64),
+    /// Whose jar, and whether somebody else was faster.
+    Vault(u32, bool),
+    FollowVaults,
     Purge(u64, u32),
     /// Name, subject, and whether it is disabled.
     AddUsers(Vec<(&'static str, &'static str, bool)>),
@@ -164,6 +170,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..9_u64, prop::bool::weighted(0.2)).prop_map(|(seen, late)| Step::Rollback(seen, late)),
         1 => (prop::collection::vec(which(), 0..3), people(), 0..4_u64, 0..3_u64)
             .prop_map(|(which, of, below, realm)| Step::Restore(which, of, below, realm)),
+        3 => (which(), prop::bool::weighted(0.2)).prop_map(|(which, late)| Step::Vault(which, late)),
+        2 => Just(Step::FollowVaults),
         2 => (spans(), 0..4_u32).prop_map(|(keep, most)| Step::Purge(keep, most)),
         2 => prop::collection::vec((people(), people(), any::<bool>()), 0..3).prop_map(Step::AddUsers),
         1 => (people(), 0..2_u8).prop_map(|(name, n)| Step::SetPassword(name, n)),
@@ -210,6 +218,7 @@ struct History {
     first: u32,
     created: u32,
     cursors: Option<(Cursor, Cursor)>,
+    vault_cursors: Option<(Cursor, Cursor)>,
 }
 
 /// The same call on both; the same answer.
@@ -223,7 +232,7 @@ macro_rules! same {
 
 impl History {
     fn new(realm: u32, store: Arc<dyn Store>, model: Arc<Model>) -> Self {
-        Self { store, model, first: realm * 1000, created: 0, cursors: None }
+        Self { store, model, first: realm * 1000, created: 0, cursors: None, vault_cursors: None }
     }
 
     fn id(&self, which: u32) -> SessionId {
@@ -356,6 +365,16 @@ impl History {
                 same!(self, restore(&held));
                 same!(self, epochs(&subject(of)));
             }
+            Step::Vault(which, late) => {
+                let session = self.id(which);
+                let known = self.model.session(session).await.unwrap().and_then(|state| state.session.vault);
+                let expected = known.map_or(0, |jar| jar.version) + u64::from(late);
+                let jar = sealed_jar(expected + 2, 7);
+                let change = VaultChange { session, expected, jar, wakes: late };
+                same!(self, change_vault(&change));
+                same!(self, session(session));
+            }
+            Step::FollowVaults => self.follow_vaults().await?,
             Step::Purge(keep, most) => same!(self, purge(Duration::from_millis(keep), most)),
             Step::AddUsers(ref called) => {
                 let new = |&(called, of, disabled): &(&str, &str, bool)| User {
@@ -435,6 +454,16 @@ impl History {
         Ok(())
     }
 
+    async fn follow_vaults(&mut self) -> Result<(), TestCaseError> {
+        let (real, model) = self.vault_cursors.as_ref().map(|(real, model)| (real, model)).unzip();
+        let real = self.store.vault_changes(real).await.unwrap();
+        let model = self.model.vault_changes(model).await.unwrap();
+        prop_assert_eq!(&real.changes, &model.changes);
+        prop_assert!(!real.more);
+        self.vault_cursors = Some((real.cursor, model.cursor));
+        Ok(())
+    }
+
     async fn compare_what_is_left(&mut self) -> Result<(), TestCaseError> {
         for which in 0..self.created {
             same!(self, session(session_id(self.first + which)));
@@ -447,6 +476,9 @@ impl History {
         same!(self, signing_keys());
         same!(self, join(Duration::ZERO));
         same!(self, now());
+        self.follow_vaults().await?;
+        self.vault_cursors = None;
+        self.follow_vaults().await?;
         self.follow().await?;
         self.cursors = None;
         self.follow().await

@@ -17,8 +17,9 @@ use sidegate::domain::session::{Epochs, Origin, RecentRotation, RecentRotations,
 use sidegate::domain::time::Timestamp;
 use sidegate::domain::user::{PasswordHash, User, UserName};
 use sidegate::store::{
-    Account, Advanced, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica, ReplicaId,
-    RevocationPage, SessionPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking,
+    Account, Advanced, ChangedVault, Created, Cursor, KeyChange, Loss, NewSession, PasswordChange, Realm, Replica,
+    ReplicaId, RevocationPage, SessionPage, SigningKeys, Store, StoreError, StoredKey, Swap, Taking, VaultChange,
+    VaultPage,
 };
 
 /// A store of one realm, in memory.
@@ -43,6 +44,8 @@ struct Rows {
     sessions: BTreeMap<SessionId, Session>,
     revocations: BTreeMap<u64, Revocation>,
     recorded: u64,
+    vaults: BTreeMap<u64, ChangedVault>,
+    vaults_recorded: u64,
     users: BTreeMap<UserName, User>,
     /// Begins when somebody joins.
     history: Option<History>,
@@ -268,6 +271,7 @@ impl Store for Model {
             last_from: kept_origin(&new.from),
             claims: new.claims.clone(),
             label: new.label.as_deref().map(kept_text),
+            vault: new.vault.clone(),
         };
         rows.sessions.insert(new.id, session.clone());
         Ok(Created::Stored { session: Box::new(session), ended })
@@ -422,6 +426,33 @@ impl Store for Model {
         Ok(restored)
     }
 
+    async fn change_vault(&self, change: &VaultChange) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let Some(session) = rows.sessions.get_mut(&change.session) else { return Ok(false) };
+        if session.vault.as_ref().map_or(0, |vault| vault.version) != change.expected {
+            return Ok(false);
+        }
+        session.vault = Some(change.jar.clone());
+        let until = self.clock.now().plus(rows.access_ttl + ALLOWANCE);
+        rows.vaults.retain(|_, known| known.session != change.session);
+        rows.vaults_recorded += 1;
+        let seq = rows.vaults_recorded;
+        rows.vaults.insert(seq, ChangedVault { session: change.session, jar: change.jar.clone(), until });
+        Ok(true)
+    }
+
+    async fn vault_changes(&self, after: Option<&Cursor>) -> Result<VaultPage, StoreError> {
+        let rows = self.rows();
+        let now = self.clock.now();
+        let after =
+            after.and_then(|cursor| cursor.0.parse::<u64>().ok()).filter(|after| *after <= rows.vaults_recorded);
+        let changes = match after {
+            None => rows.vaults.values().filter(|change| change.until > now).cloned().collect(),
+            Some(after) => rows.vaults.range(after + 1..).map(|(_, change)| change.clone()).collect(),
+        };
+        Ok(VaultPage { changes, cursor: Cursor(rows.vaults_recorded.to_string()), more: false })
+    }
+
     async fn purge(&self, keep: Duration, most: u32) -> Result<u64, StoreError> {
         let mut rows = self.rows();
         let before = self.clock.now().minus(keep);
@@ -454,7 +485,15 @@ impl Store for Model {
         for (_, id) in &replicas {
             rows.replicas.remove(id);
         }
-        Ok(u64::try_from(sessions.len() + revocations.len() + buckets.len() + replicas.len()).unwrap())
+        let mut vaults: Vec<_> = rows.vaults.iter().map(|(seq, change)| (change.until, *seq)).collect();
+        vaults.retain(|(until, _)| *until < before);
+        vaults.sort_unstable();
+        vaults.truncate(most);
+        for (_, seq) in &vaults {
+            rows.vaults.remove(seq);
+        }
+        let purged = sessions.len() + revocations.len() + buckets.len() + replicas.len() + vaults.len();
+        Ok(u64::try_from(purged).unwrap())
     }
 
     async fn account(&self, name: &UserName) -> Result<Option<Account>, StoreError> {

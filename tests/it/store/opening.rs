@@ -7,7 +7,7 @@ use sidegate::config::checked::{Migrate, Postgres, Store, StoreLocation};
 use sidegate::domain::session::Epochs;
 use sidegate::store::{self, OpenError, StoreError};
 
-use super::bench::{PATIENCE, has_one_line};
+use super::bench::{MIGRATIONS, PATIENCE, has_one_line};
 use super::samples::subject;
 use crate::support::postgres::{self, PASSWORD};
 
@@ -23,7 +23,7 @@ async fn a_configured_store_is_migrated_when_the_operator_wants_it() {
         let open = async |migrate| store::open(&configured(migrate), "default", Arc::new(SystemClock)).await;
         let Err(error) = open(Migrate::Check).await else { panic!("there is no schema") };
         assert!(matches!(error.error, StoreError::Schema(_)), "{error}");
-        assert_eq!(store::migrate(&location, PATIENCE).await.unwrap(), 3);
+        assert_eq!(store::migrate(&location, PATIENCE).await.unwrap(), MIGRATIONS);
         assert_eq!(store::migrate(&location, PATIENCE).await.unwrap(), 0);
         for migrate in [Migrate::Auto, Migrate::Check] {
             let store = open(migrate).await.unwrap();

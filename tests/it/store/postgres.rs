@@ -9,7 +9,7 @@ use sidegate::store::postgres::PostgresStore;
 use sidegate::store::{Cursor, Loss, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use super::bench::{PATIENCE, has_one_line};
+use super::bench::{MIGRATIONS, PATIENCE, has_one_line};
 use super::samples::{IDLE, LONGEST, ended, new_session, session_id, stored, subject, swap};
 use crate::support::postgres::{self, Database, Durability, PASSWORD, Server};
 
@@ -266,7 +266,7 @@ async fn a_role_that_may_not_create_schemas_migrates_into_the_one_it_was_given()
         admin.execute(AssertSqlSafe(statement)).await.unwrap();
     }
     let url = database.url.replace("//sidegate:", &format!("//{role}:"));
-    assert_eq!(PostgresStore::migrate(&url, None, PATIENCE).await.unwrap(), 3);
+    assert_eq!(PostgresStore::migrate(&url, None, PATIENCE).await.unwrap(), MIGRATIONS);
     let store = PostgresStore::open(&url, None, "default", 1, PATIENCE).await.unwrap();
     assert_eq!(store.end_realm().await.unwrap(), 1);
 }
@@ -304,7 +304,7 @@ async fn concurrent_migrations_wait_for_each_other() {
     let database = postgres::database().await;
     let all = join_all((0..6).map(|_| PostgresStore::migrate(&database.url, None, PATIENCE))).await;
     let applied: usize = all.into_iter().map(Result::unwrap).sum();
-    assert_eq!(applied, 3);
+    assert_eq!(applied, MIGRATIONS);
     open(&database, PATIENCE).await;
 }
 

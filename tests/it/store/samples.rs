@@ -8,6 +8,7 @@ use sidegate::domain::keys::Algorithm;
 use sidegate::domain::secret::{Fingerprint, sha256};
 use sidegate::domain::session::{Epochs, Origin, Salt, Session, SessionId, Subject, TokenHash};
 use sidegate::domain::user::{PasswordHash, User, UserName};
+use sidegate::domain::vault::SealedJar;
 use sidegate::store::{Created, NewSession, SealedKey, Store, Swap};
 
 pub const IDLE: Duration = Duration::from_secs(100);
@@ -56,10 +57,17 @@ pub fn new_session(n: u32, of: &str) -> NewSession {
         from: origin(1),
         claims: claims(),
         label: Some("phone".into()),
+        // Not everybody has one.
+        vault: (n % 2 == 1).then(|| sealed_jar(1, 1)),
         idle_ttl: IDLE,
         max_ttl: LONGEST,
         most: 50,
     }
+}
+
+/// Some bytes for each pair.
+pub fn sealed_jar(version: u64, content: u8) -> SealedJar {
+    SealedJar { version, bytes: vec![0, content, 255, 0] }
 }
 
 /// Stores it; which must succeed.

@@ -13,7 +13,7 @@ use sidegate::store::sqlite::SqliteStore;
 use sidegate::store::{Store, StoreError};
 use sqlx::{Executor, Row};
 
-use super::bench::{PATIENCE, has_one_line, sqlite_connection};
+use super::bench::{MIGRATIONS, PATIENCE, has_one_line, sqlite_connection};
 use super::samples::{LONGEST, ended, new_session, session_id, stored, subject, swap};
 
 /// For calls that must fail in time.
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(400);
 async fn a_new_file_and_its_folder_are_for_this_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b/sidegate.db");
-    assert_eq!(SqliteStore::migrate(&path, PATIENCE).await.unwrap(), 3);
+    assert_eq!(SqliteStore::migrate(&path, PATIENCE).await.unwrap(), MIGRATIONS);
     assert_eq!(SqliteStore::migrate(&path, PATIENCE).await.unwrap(), 0);
     let store = open(&path, PATIENCE).await.unwrap();
     store.join(LONGEST).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_new_file_that_another_process_locks_is_unavailable_in_time() {
     assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("locked")), "{error}");
     assert!(watch.elapsed() < SHORT * 5, "{:?}", watch.elapsed());
     other.execute("ROLLBACK").await.unwrap();
-    assert_eq!(SqliteStore::migrate(&path, PATIENCE).await.unwrap(), 3);
+    assert_eq!(SqliteStore::migrate(&path, PATIENCE).await.unwrap(), MIGRATIONS);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn concurrent_migrations_wait_for_each_other() {
     let path = folder.path().join("sidegate.db");
     let all = join_all((0..6).map(|_| SqliteStore::migrate(&path, PATIENCE))).await;
     let applied: usize = all.into_iter().map(Result::unwrap).sum();
-    assert_eq!(applied, 3);
+    assert_eq!(applied, MIGRATIONS);
     open(&path, PATIENCE).await.unwrap();
 }
 

@@ -211,6 +211,7 @@ impl System for Ruled {
             from: from.clone(),
             claims: user.claims,
             label: None,
+            vault: None,
             idle_ttl: IDLE,
             max_ttl: LONGEST,
             most: MOST,

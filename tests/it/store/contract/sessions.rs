@@ -7,7 +7,8 @@ use sidegate::store::{Created, NewSession, StoreError};
 
 use super::super::bench::{Bench, START};
 use super::super::samples::{
-    IDLE, LONGEST, claims, hash, name, new_session, origin, session_id, stored, subject, swap, user, user_named,
+    IDLE, LONGEST, claims, hash, name, new_session, origin, sealed_jar, session_id, stored, subject, swap, user,
+    user_named,
 };
 
 pub async fn a_session_comes_back_as_it_was_stored(bench: &Bench) {
@@ -29,6 +30,7 @@ pub async fn a_session_comes_back_as_it_was_stored(bench: &Bench) {
         last_from: origin(1),
         claims: claims(),
         label: Some("phone".into()),
+        vault: Some(sealed_jar(1, 1)),
     };
     assert_eq!(stored, expected);
     bench.advance(Duration::from_secs(5)).await;
