@@ -8,6 +8,7 @@ mod admin;
 mod architecture;
 mod audit;
 mod cli;
+mod clients;
 mod config;
 mod connections;
 mod edge;

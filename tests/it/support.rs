@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why and ends")]
 
 pub mod client;
+pub mod clock;
 pub mod deployment;
 pub mod named_tests;
 pub mod net;
