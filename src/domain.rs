@@ -6,6 +6,8 @@
 pub mod access_token;
 pub mod answer_sign;
 pub mod body;
+pub mod cookie;
+pub mod csrf;
 pub mod decision;
 pub mod forwarded;
 pub mod guessable;
@@ -14,6 +16,7 @@ pub mod history;
 pub mod identity;
 pub mod key_life;
 pub mod keys;
+pub mod login_page;
 pub mod network;
 pub mod rate;
 pub mod refresh_token;
