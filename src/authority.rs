@@ -28,6 +28,7 @@ use self::history::Known;
 use self::keys::{HeldKeys, OpenedKeys};
 use self::limits::Limits;
 use self::passwords::Passwords;
+use self::renewal::Renewals;
 use self::revocations::Revocations;
 use self::verified::VerifiedTokens;
 
@@ -46,6 +47,7 @@ mod logout;
 pub mod passwords;
 mod patience;
 mod refresh;
+mod renewal;
 pub mod revocations;
 pub mod revoke;
 pub mod verified;
@@ -54,6 +56,7 @@ pub use self::account::{PasswordError, PasswordRequest};
 pub use self::login::{LoginError, LoginRequest};
 pub use self::logout::LogoutError;
 pub use self::refresh::{RefreshError, RefreshRequest};
+pub use self::renewal::{RenewalRequest, Renewed};
 
 /// Everything a running replica knows about tokens and sessions.
 pub struct Authority {
@@ -71,6 +74,7 @@ pub struct Authority {
     limits: Limits,
     verified: VerifiedTokens,
     revocations: Revocations,
+    renewals: Renewals,
     /// Sessions ended in memory whose end is not in the store yet.
     unstored_ends: Mutex<HashSet<SessionId>>,
     contact: RwLock<Option<Contact>>,
@@ -127,8 +131,12 @@ pub struct TokenPair {
     /// Seconds until the access token expires.
     pub expires_in: u64,
     pub refresh_token: zeroize::Zeroizing<String>,
+    /// Seconds until the session ends if it is not refreshed.
+    pub refresh_expires_in: u64,
     pub scope: Option<String>,
     pub session: SessionId,
+    /// Of the refresh token: of two pairs of a session the later one is good.
+    pub generation: u32,
 }
 
 impl std::fmt::Debug for TokenPair {
@@ -168,6 +176,7 @@ impl Authority {
             limits: Limits::new(config.rates, Arc::clone(&clock)),
             verified: VerifiedTokens::new(config.verified_cache),
             revocations,
+            renewals: Renewals::new(),
             unstored_ends: Mutex::default(),
             contact: RwLock::default(),
             max_staleness: config.max_staleness,

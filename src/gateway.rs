@@ -23,7 +23,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::authority::Authority;
 use crate::config::checked::{Config, Limits, Network};
-use crate::domain::decision::Permit;
+use crate::domain::decision::{Credential, Permit};
 use crate::domain::forwarded::{client_address, client_scheme};
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::session::Origin;
@@ -34,6 +34,7 @@ use crate::telemetry::Metrics;
 use self::admit::{Admission, Admitted, Rules};
 use self::answer::{Answer, BadRequest};
 use self::context::RequestContext;
+use self::cookies::{Asked, Cookies, Look};
 use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
 use self::tunnel::Tunnel;
@@ -42,7 +43,9 @@ use self::upstreams::{Kind, Upstreams};
 mod account;
 pub mod admit;
 pub mod answer;
+mod by_cookie;
 pub mod context;
+pub mod cookies;
 pub mod endpoints;
 pub mod forward;
 pub mod listener;
@@ -57,6 +60,8 @@ pub struct Gateway {
     authority: Arc<Authority>,
     rules: Rules,
     identity: IdentityHeaders,
+    /// `None`: tokens travel in bodies only.
+    cookies: Option<Arc<Cookies>>,
     upstreams: Upstreams,
     limits: Limits,
     trusted_proxies: Vec<Network>,
@@ -82,6 +87,7 @@ impl Gateway {
                 authorization_limit: config.limits.authorization,
             },
             identity: config.identity.clone(),
+            cookies: config.cookie.clone().map(|mode| Arc::new(Cookies::new(&config.realm, mode))),
             upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -124,6 +130,7 @@ impl Gateway {
     async fn run_endpoint(
         &self,
         endpoint: Endpoint,
+        credential: Credential,
         session: &mut Session,
         context: &RequestContext,
     ) -> Result<Answer> {
@@ -140,10 +147,52 @@ impl Gateway {
             body,
             from: self.origin(session),
             arrived: context.started,
-            credential: self.rules.credential(&head.headers, query, &self.authority),
+            credential,
+            cookies: self.cookies.clone(),
         };
         let task = tokio::spawn(endpoints::answer(Arc::clone(&self.authority), endpoint, request));
         task.await.map_err(|_| Error::explain(ErrorType::InternalError, "an endpoint panicked"))
+    }
+
+    /// What a request brought to prove who it is, as far as somebody asks.
+    async fn credential(
+        &self,
+        look: Look,
+        session: &Session,
+        query: Option<&str>,
+        context: &mut RequestContext,
+    ) -> Credential {
+        let head = session.req_header();
+        if let Some(cookies) = &self.cookies {
+            let (method, headers) = (head.method.as_str(), &head.headers);
+            let asked = Asked { method, headers, from: self.origin(session), arrived: context.started };
+            let (credential, set_cookies) = cookies.credential(look, &asked, &self.authority).await;
+            context.set_cookies = set_cookies;
+            if let Some(credential) = credential {
+                return credential;
+            }
+        }
+        match look {
+            Look::Nothing => Credential::Nothing,
+            _ => self.rules.credential(&head.headers, query, &self.authority),
+        }
+    }
+
+    /// An answer of ours, with the cookies that wait for one, unless it has some of its own.
+    fn with_cookies(&self, mut answer: Answer, context: &RequestContext) -> Answer {
+        if context.set_cookies.still_good(&self.authority) && !answer.headers().contains_key(header::SET_COOKIE) {
+            context.set_cookies.write(answer.headers_mut());
+        }
+        answer
+    }
+
+    /// The page where a person logs in, instead of a 401 that only a program understands.
+    fn login_page_for(&self, session: &Session, context: &RequestContext, answer: Answer) -> Answer {
+        let (Some(cookies), Some(target)) = (&self.cookies, &context.target) else { return answer };
+        let head = session.req_header();
+        let page = (answer.status() == StatusCode::UNAUTHORIZED)
+            .then(|| cookies.login_page(head.method.as_str(), &head.headers, &target.origin_form()));
+        page.flatten().unwrap_or(answer)
     }
 
     fn is_draining(&self) -> bool {
@@ -181,8 +230,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
-        let head = session.req_header();
-        let target = match Target::parse(head.raw_path()) {
+        let target = match Target::parse(session.req_header().raw_path()) {
             Ok(target) => target,
             Err(fault) => {
                 let refused = answer::bad_target(fault);
@@ -190,7 +238,9 @@ impl ProxyHttp for Gateway {
                 return respond(session, refused.answer).await;
             }
         };
-        let Admitted { admission, route } = self.rules.admit(&head.method, &target, &head.headers, &self.authority);
+        let found = self.rules.find(&session.req_header().method, &target);
+        let credential = self.credential(found.look(), session, target.query(), context).await;
+        let Admitted { admission, route } = self.rules.admit(&found, credential, &self.authority);
         (context.target, context.route) = (Some(target), route);
         match admission {
             Admission::Forward(permit) => {
@@ -205,12 +255,13 @@ impl ProxyHttp for Gateway {
                 let refusal = self.authority.slowed_down(refusal, self.client(session));
                 let refused = answer::refusal(&refusal, self.authority.realm());
                 context.reason = refused.reason;
-                respond(session, refused.answer).await
+                let answer = self.login_page_for(session, context, refused.answer);
+                respond(session, self.with_cookies(answer, context)).await
             }
-            Admission::Endpoint(endpoint) => {
+            Admission::Endpoint(endpoint, credential) => {
                 (context.decision, context.reason) = ("endpoint", endpoint.code());
-                let answer = self.run_endpoint(endpoint, session, context).await?;
-                respond(session, answer).await
+                let answer = self.run_endpoint(endpoint, credential, session, context).await?;
+                respond(session, self.with_cookies(answer, context)).await
             }
         }
     }
@@ -239,7 +290,8 @@ impl ProxyHttp for Gateway {
                 self.trusted_header(session, "x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()),
             ),
         };
-        outgoing.write(request)
+        outgoing.write(request)?;
+        self.cookies.as_ref().map_or(Ok(()), |cookies| cookies.strip(request))
     }
 
     async fn response_filter(
@@ -264,7 +316,13 @@ impl ProxyHttp for Gateway {
         if self.is_draining() {
             session.set_keepalive(None);
         }
-        forward::write_back(response, context.permit.as_ref().is_some_and(|permit| permit.identity().is_some()))
+        forward::write_back(response, context.permit.as_ref().is_some_and(|permit| permit.identity().is_some()))?;
+        let Some(cookies) = &self.cookies else { return Ok(()) };
+        cookies.drop_theirs(response)?;
+        if context.set_cookies.still_good(&self.authority) {
+            context.set_cookies.write_on(response)?;
+        }
+        Ok(())
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
@@ -280,7 +338,7 @@ impl ProxyHttp for Gateway {
         {
             session.set_keepalive(None);
             // The client may be gone; the request has failed either way.
-            let _ = write(session, answer::problem(status, detail)).await;
+            let _ = write(session, self.with_cookies(answer::problem(status, detail), context)).await;
             let _ = session.drain_request_body().await;
         }
         FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }

@@ -169,7 +169,15 @@ impl Authority {
         let draft = access_token::draft(session, now, self.lifetimes.access, &self.rules, signer, jti);
         let access_token = key.sign(&draft.header, &draft.claims)?;
         let scope = session.claims.get("scope").and_then(serde_json::Value::as_str).map(str::to_owned);
-        let expires_in = u64::try_from(draft.expires.as_secs() - now.as_secs()).unwrap_or(0);
-        Some(TokenPair { access_token, expires_in, refresh_token, scope, session: session.id })
+        let until = |end: Timestamp| u64::try_from(end.as_secs() - now.as_secs()).unwrap_or(0);
+        Some(TokenPair {
+            access_token,
+            expires_in: until(draft.expires),
+            refresh_token,
+            refresh_expires_in: until(session.idle_end.min(session.absolute_end)),
+            scope,
+            session: session.id,
+            generation: session.generation,
+        })
     }
 }

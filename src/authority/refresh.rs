@@ -21,6 +21,8 @@ pub struct RefreshRequest {
     /// If the client named itself.
     pub client_id: Option<String>,
     pub key: Option<IdempotencyKey>,
+    /// A browser brought it in a cookie.
+    pub in_cookie: bool,
     /// The scopes the access token is to have, if not all that the login gave (RFC 6749 §6).
     pub scope: Option<String>,
     pub from: Origin,
@@ -45,6 +47,14 @@ pub enum RefreshError {
     SecretNotHere,
     /// The crypto library refused.
     Internal,
+}
+
+impl RefreshError {
+    /// Whether nobody will ever get anything for this token again. A store that has lost history may find it.
+    #[must_use]
+    pub fn ends_the_session(&self) -> bool {
+        matches!(self, Self::InvalidGrant(word) if *word != "ahead")
+    }
 }
 
 impl From<StoreError> for RefreshError {
@@ -166,6 +176,7 @@ impl Authority {
                 client: &self.client_id,
                 successor: Some(successor.hash()),
                 key: swap.key,
+                in_cookie: request.in_cookie,
                 from: &swap.from,
                 arrived: row.as_ref().map(|state| state.now.minus(waited)).unwrap_or_default(),
             };
@@ -196,7 +207,7 @@ impl Authority {
                 }
                 Verdict::Ended => return Err(RefreshError::InvalidGrant("ended")),
                 // Perhaps it could be repeated by somebody who has the secret that the successor was made with.
-                Verdict::Late if swap.key.is_some() && self.lacks_a_secret().await? => {
+                Verdict::Late if (swap.key.is_some() || request.in_cookie) && self.lacks_a_secret().await? => {
                     return Err(RefreshError::SecretNotHere);
                 }
                 Verdict::Late => return Err(RefreshError::AlreadyRotated),

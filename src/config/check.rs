@@ -1,6 +1,7 @@
 //! From the file's keys to checked values: one function for each section, then the rules between sections.
 
 mod admin;
+mod cookie;
 mod endpoint;
 mod identity;
 mod login;
@@ -10,7 +11,8 @@ mod store;
 mod token;
 
 use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel};
-use super::document::Document;
+use super::document::{Document, Setting};
+use crate::domain::rotation::RotationPolicy;
 
 /// `None` if anything was noted that leaves a value unknown.
 pub(super) fn config(document: &Document<'_>) -> Option<Config> {
@@ -26,10 +28,12 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let poll_interval = store::poll_interval(document, store.as_ref());
     let max_staleness = store::max_staleness(document, poll_interval);
     let key = token::key(document);
-    let access_token = token::access_token(document);
+    let public_url = token::public_url(document);
+    let access_token = token::access_token(document, public_url.as_deref());
     let session = token::session(document);
     token::lifetimes(document, access_token.as_ref(), session.as_ref());
     let rotation = token::rotation(document);
+    let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref());
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
     let endpoints = endpoint::endpoints(document, login.as_ref());
@@ -37,9 +41,14 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let routes = route::table(document);
     if let (Some(endpoints), Some(routes)) = (&endpoints, &routes) {
         endpoint::warn_of_shadowed_routes(document, endpoints, routes);
+        if let Some(Setting::On(mode)) = &cookie {
+            cookie::fits(document, mode, endpoints, routes);
+        }
     }
     let log = log(document);
     let audit = audit(document);
+    let cookie = cookie?.on();
+    let cookie_window = cookie.as_ref().map(|mode| mode.repeat_window).unwrap_or_default();
     Some(Config {
         realm: realm?,
         server: server?,
@@ -52,13 +61,14 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         key: key?,
         access_token: access_token?,
         session: session?,
-        rotation: rotation?,
+        rotation: RotationPolicy { cookie_window, ..rotation? },
         feed: feed?,
         poll_interval: poll_interval?,
         max_staleness: max_staleness?,
         verified_cache: verified_cache?,
         login: login?,
         endpoints: endpoints?,
+        cookie,
         identity: identity?,
         routes: routes?,
         log: log?,

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 pub use super::postgres::Postgres;
 use crate::domain::access_token::TokenRules;
+use crate::domain::cookie::SameSite;
+use crate::domain::csrf::TrustedOrigins;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
+use crate::domain::login_page::LoginPage;
 pub use crate::domain::network::Network;
 use crate::domain::rate::Rate;
 use crate::domain::rotation::RotationPolicy;
@@ -42,6 +45,8 @@ pub struct Config {
     pub verified_cache: u64,
     pub login: Login,
     pub endpoints: Endpoints,
+    /// `None`: tokens travel in bodies only.
+    pub cookie: Option<CookieMode>,
     pub identity: IdentityHeaders,
     pub routes: RouteTable,
     pub log: Log,
@@ -214,6 +219,20 @@ pub struct Endpoints {
     pub me: Option<String>,
 }
 
+/// How tokens travel in cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieMode {
+    pub same_site: SameSite,
+    /// Whose pages may act for who is logged in; ours among them.
+    pub origins: TrustedOrigins,
+    /// Whether a request whose access token has ended is refreshed on its way.
+    pub refresh_in_request: bool,
+    /// How long a token that was exchanged gets the same successor.
+    pub repeat_window: Duration,
+    /// Where a person is sent who has to log in.
+    pub login_page: Option<LoginPage>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub level: LogLevel,
@@ -243,6 +262,23 @@ pub enum LogLevel {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl Endpoints {
+    /// Each with its key's name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, Option<&str>); 7] {
+        let Self { login, refresh, logout, logout_all, password, sessions, me } = self;
+        [
+            ("login", login.as_deref()),
+            ("refresh", refresh.as_deref()),
+            ("logout", logout.as_deref()),
+            ("logout_all", logout_all.as_deref()),
+            ("password", password.as_deref()),
+            ("sessions", sessions.as_deref()),
+            ("me", me.as_deref()),
+        ]
+    }
 }
 
 impl AccessToken {

@@ -4,6 +4,7 @@
 //! not stand here, and `docs/configuration.md` is this list, written out.
 
 mod access;
+mod cookie;
 mod page;
 mod token;
 mod traffic;
@@ -29,6 +30,7 @@ pub const SECTIONS: &[Section] = &[
     access::LOGIN,
     access::LOGIN_USERS,
     access::ENDPOINT,
+    cookie::COOKIE,
     access::IDENTITY,
     access::ROUTE,
     traffic::LOG,

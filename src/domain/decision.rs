@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::access_token::TokenFault;
+use super::cookie::CookieFault;
 use super::identity::Identity;
 use super::route::{AuthMode, Match, Route, WhenStale};
 
@@ -26,6 +27,25 @@ pub enum CredentialFault {
     /// The `Authorization` field itself is not acceptable: repeated, another scheme, not a token (RFC 6750 §3.1).
     Field(FieldFault),
     Token(TokenFault),
+    /// Our cookies could be read in two ways.
+    Cookie(CookieFault),
+    /// Cookies that another site may have made the browser send.
+    CrossSite,
+    /// The refresh token in a cookie gave no access token.
+    Refresh(RefreshFault),
+}
+
+/// Why a refresh on the way gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshFault {
+    /// The session has ended.
+    Over,
+    /// The store does not answer, or the browser holds later cookies by now: the same again may be right.
+    NotNow,
+    /// The session refreshes too often: wait this long.
+    TooOften(Duration),
+    /// We could not make a pair that a browser keeps.
+    Failed,
 }
 
 /// What is wrong with the `Authorization` field.
@@ -34,6 +54,8 @@ pub enum FieldFault {
     Repeated,
     /// A token in the query as well (RFC 6750 §2).
     AlsoInQuery,
+    /// A token in a cookie as well.
+    AlsoInCookie,
     OtherScheme,
     Syntax,
 }

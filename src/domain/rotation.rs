@@ -22,6 +22,8 @@ pub struct RotationPolicy {
     pub late_elsewhere: LateElsewhere,
     /// How long the same token with the same `Idempotency-Key` gets the same answer.
     pub idempotency_window: Duration,
+    /// How long a token in a cookie gets the same successor, whatever `on_retry` says; zero: no cookies here.
+    pub cookie_window: Duration,
     pub after_rollback: AfterRollback,
 }
 
@@ -30,7 +32,7 @@ impl RotationPolicy {
     #[must_use]
     pub fn longest_window(&self) -> Duration {
         let retry = if self.on_retry == OnRetry::Repeat { self.retry_window } else { Duration::ZERO };
-        retry.max(self.late_window).max(self.idempotency_window)
+        retry.max(self.late_window).max(self.idempotency_window).max(self.cookie_window)
     }
 }
 
@@ -42,6 +44,7 @@ impl Default for RotationPolicy {
             late_window: Duration::from_mins(1),
             late_elsewhere: LateElsewhere::End,
             idempotency_window: Duration::from_mins(10),
+            cookie_window: Duration::ZERO,
             after_rollback: AfterRollback::Refuse,
         }
     }
@@ -83,6 +86,8 @@ pub struct Attempt<'a> {
     pub client: &'a str,
     /// MAC of the token and the request's `Idempotency-Key`, if it sent one.
     pub key: Option<IdempotencyMac>,
+    /// A browser brought it: it sends what it holds with many requests at once, and can send no key.
+    pub in_cookie: bool,
     pub from: &'a Origin,
     /// When the request reached sidegate, by the store's clock.
     pub arrived: Timestamp,
@@ -163,14 +168,15 @@ pub fn judge(attempt: &Attempt<'_>, row: Option<&SessionState>, ratchet: &Ratche
 
     let keyed_retry = same_key && within(policy.idempotency_window);
     let plain_retry = attempt.key.is_none() && policy.on_retry == OnRetry::Repeat && within(policy.retry_window);
-    if (keyed_retry || plain_retry)
+    let elsewhere = policy.late_elsewhere == LateElsewhere::End && attempt.from.is_elsewhere(&session.last_from);
+    let from_the_browser = attempt.in_cookie && within(policy.cookie_window) && !elsewhere;
+    if (keyed_retry || plain_retry || from_the_browser)
         && let Some(salt) = session.salt
         && let Some(live) = ratchet.live_successor(attempt.token, salt, session.hash)
     {
         return Verdict::Repeat(live);
     }
     let late = within(policy.late_window) || keyed_retry;
-    let elsewhere = policy.late_elsewhere == LateElsewhere::End && attempt.from.is_elsewhere(&session.last_from);
     if late && !elsewhere {
         return Verdict::Late;
     }
@@ -249,6 +255,7 @@ mod tests {
     struct Request {
         successor: Option<TokenHash>,
         key: Option<IdempotencyMac>,
+        in_cookie: bool,
         from: Origin,
         client: String,
         policy: RotationPolicy,
@@ -259,14 +266,16 @@ mod tests {
             let mut request = Request {
                 successor: None,
                 key: None,
+                in_cookie: false,
                 from: home(),
                 client: "first-party".into(),
                 policy: RotationPolicy::default(),
             };
             adjust(&mut request);
-            let Request { successor, key, from, client, policy } = request;
+            let Request { successor, key, in_cookie, from, client, policy } = request;
             let token = &self.tokens[generation];
-            let attempt = Attempt { token, client: &client, successor, key, from: &from, arrived: at(seconds) };
+            let attempt =
+                Attempt { token, client: &client, successor, key, in_cookie, from: &from, arrived: at(seconds) };
             let state = SessionState { now: at(seconds), ..self.state.clone() };
             judge(&attempt, Some(&state), &ratchet(), &policy)
         }
@@ -282,6 +291,7 @@ mod tests {
             client: "first-party",
             successor: None,
             key: None,
+            in_cookie: false,
             from: &from,
             arrived: at(20),
         };
@@ -310,6 +320,7 @@ mod tests {
             client: "first-party",
             successor: None,
             key: None,
+            in_cookie: false,
             from: &from,
             arrived: at(99_999),
         };
@@ -352,6 +363,29 @@ mod tests {
         assert_eq!(history.judge(0, 20, repeat), Verdict::Repeat(history.tokens[1].clone()));
         assert_eq!(history.judge(0, 21, repeat), Verdict::Late);
         assert_eq!(history.judge(0, 20, |_| ()), Verdict::Late);
+    }
+
+    /// A browser sends what it holds with many requests at once, to any replica, and can send no key.
+    #[test]
+    fn a_cookies_parent_is_repeated_in_its_own_window_and_nowhere_else() {
+        let rotated = history(&[10], None);
+        let cookie = |request: &mut Request| {
+            request.in_cookie = true;
+            request.policy.cookie_window = Duration::from_mins(10);
+        };
+        let live = Verdict::Repeat(rotated.tokens[1].clone());
+        assert_eq!(rotated.judge(0, 610, cookie), live);
+        assert_eq!(rotated.judge(0, 611, cookie), Verdict::Reuse(Suspicion::Unconfirmed));
+        let elsewhere = rotated.judge(0, 20, |request| {
+            cookie(request);
+            request.from = away();
+        });
+        assert_eq!(elsewhere, Verdict::Reuse(Suspicion::Unconfirmed));
+        let in_a_body = rotated.judge(0, 20, |request| request.policy.cookie_window = Duration::from_mins(10));
+        assert_eq!(in_a_body, Verdict::Late);
+        let older = history(&[10, 12], None);
+        assert_eq!(older.judge(0, 20, cookie), Verdict::Late);
+        assert_eq!(older.judge(0, 100, cookie), Verdict::Reuse(Suspicion::Confirmed));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn password(authority: &Authority, request: &EndpointRequest) -
     };
     let change = PasswordRequest { current, new, from: request.from.clone() };
     Ok(match authority.change_password(identity, change).await {
-        Ok(pair) => answer::token_pair(&pair),
+        Ok(pair) => request.give(&pair, authority),
         Err(error) => answer::password_error(&error),
     })
 }
@@ -70,6 +70,7 @@ pub(super) async fn session(
     let identity = bearer(request, &["DELETE"])?;
     let Some(id) = id else { return Ok(answer::problem(404, NO_SUCH_SESSION)) };
     Ok(match authority.end_own_session(identity, id, &request.from).await {
+        Ok(true) if id == identity.session => request.forget(answer::private_document(&json!({ "ended": 1 }))),
         Ok(true) => answer::private_document(&json!({ "ended": 1 })),
         Ok(false) => answer::problem(404, NO_SUCH_SESSION),
         Err(error) => answer::logout_error(&error),
@@ -80,7 +81,7 @@ pub(super) async fn session(
 pub(super) async fn logout_all(authority: &Authority, request: &EndpointRequest) -> Result<Answer, Refusal> {
     let identity = bearer(request, &["POST"])?;
     Ok(match authority.logout_all(identity, &request.from).await {
-        Ok(()) => answer::done(),
+        Ok(()) => request.forget(answer::done()),
         Err(error) => answer::logout_error(&error),
     })
 }

@@ -7,9 +7,10 @@ use http::{HeaderMap, Method, header};
 use crate::authority::Authority;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{self, Credential, CredentialFault, FieldFault, Permit, Refusal};
-use crate::domain::route::{RoutePath, RouteTable};
+use crate::domain::route::{Match, RoutePath, RouteTable};
 use crate::domain::target::Target;
 
+use super::cookies::Look;
 use super::endpoints::Endpoint;
 
 /// The outcome for one request, and the pattern of the route it was judged by.
@@ -22,9 +23,30 @@ pub struct Admitted {
 /// The outcome for one request.
 #[derive(Debug)]
 pub enum Admission {
-    Endpoint(Endpoint),
+    Endpoint(Endpoint, Credential),
     Forward(Permit),
     Refuse(Refusal),
+}
+
+/// Where a request goes: to one of ours, or by this rule to an application.
+#[derive(Debug)]
+pub enum Found<'a> {
+    Endpoint(Endpoint),
+    Route(Match<'a>),
+}
+
+impl Found<'_> {
+    /// How far its cookies are looked at.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        match self {
+            Self::Endpoint(Endpoint::Keys) => Look::Nothing,
+            Self::Endpoint(Endpoint::Login) => Look::Provenance,
+            Self::Endpoint(Endpoint::Refresh | Endpoint::Logout) => Look::Tokens,
+            Self::Route(found) if !decision::asks_for_credential(found) => Look::Nothing,
+            Self::Endpoint(_) | Self::Route(_) => Look::Identity,
+        }
+    }
 }
 
 /// The rules requests are judged by.
@@ -37,25 +59,34 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Judges a request.
+    /// Where a request goes.
     #[must_use]
-    pub fn admit(&self, method: &Method, target: &Target, headers: &HeaderMap, authority: &Authority) -> Admitted {
-        if let Some(endpoint) = Endpoint::of(target.path(), &self.endpoints) {
-            return Admitted { admission: Admission::Endpoint(endpoint), route: None };
+    pub fn find<'a>(&'a self, method: &Method, target: &'a Target) -> Found<'a> {
+        match Endpoint::of(target.path(), &self.endpoints) {
+            Some(endpoint) => Found::Endpoint(endpoint),
+            None => Found::Route(self.routes.find(method, target)),
         }
-        let found = self.routes.find(method, target);
-        let credential = if decision::asks_for_credential(&found) {
-            self.credential(headers, target.query(), authority)
-        } else {
-            Credential::Nothing
+    }
+
+    /// Judges a request by what it brought. Our endpoints judge by themselves, except where it comes from.
+    #[must_use]
+    pub fn admit(&self, found: &Found<'_>, credential: Credential, authority: &Authority) -> Admitted {
+        let found = match (found, &credential) {
+            (Found::Endpoint(_), Credential::Bad(fault @ CredentialFault::CrossSite)) => {
+                return Admitted { admission: Admission::Refuse(Refusal::BadCredential(*fault)), route: None };
+            }
+            (Found::Endpoint(endpoint), _) => {
+                return Admitted { admission: Admission::Endpoint(*endpoint, credential), route: None };
+            }
+            (Found::Route(found), _) => found,
         };
         let credential = match credential {
-            Credential::Good(identity) if decision::denies_when_stale(&found) && authority.is_stale() => {
+            Credential::Good(identity) if decision::denies_when_stale(found) && authority.is_stale() => {
                 Credential::Stale(identity)
             }
             credential => credential,
         };
-        let admission = match decision::decide(&found, &credential) {
+        let admission = match decision::decide(found, &credential) {
             Ok(permit) => Admission::Forward(permit),
             Err(refusal) => Admission::Refuse(refusal),
         };

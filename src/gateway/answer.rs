@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::authority::{LoginError, LogoutError, PasswordError, RefreshError, TokenPair};
-use crate::domain::decision::{CredentialFault, FieldFault, Refusal};
+use crate::domain::decision::{CredentialFault, FieldFault, RefreshFault, Refusal};
 use crate::domain::head::HeadFault;
 use crate::domain::target::TargetFault;
 
@@ -35,6 +35,18 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
         Refusal::BadCredential(CredentialFault::Token(fault)) => {
             (401, "the access token is not valid", Some(invalid_token()), fault.code())
         }
+        Refusal::BadCredential(CredentialFault::Cookie(fault)) => {
+            (401, "the session's cookies are ambiguous", Some(invalid_token()), fault.code())
+        }
+        Refusal::BadCredential(CredentialFault::CrossSite) => {
+            (403, "another site may have caused this request", None, "cross_site")
+        }
+        Refusal::BadCredential(CredentialFault::Refresh(fault)) => match fault {
+            RefreshFault::Over => (401, "the access token is not valid", Some(invalid_token()), "session_over"),
+            RefreshFault::NotNow => (503, "the session could not be refreshed now", None, "refresh_not_now"),
+            RefreshFault::TooOften(_) => (429, "the session is refreshed too often", None, "refresh_too_often"),
+            RefreshFault::Failed => (500, "the session could not be refreshed", None, "refresh_failed"),
+        },
         Refusal::BadCredential(CredentialFault::Field(fault)) => match fault {
             FieldFault::OtherScheme => (401, "an access token is needed", Some(bearer("")), "other_scheme"),
             FieldFault::Repeated => {
@@ -42,6 +54,9 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
             }
             FieldFault::AlsoInQuery => {
                 (400, "the access token is sent in more than one way", Some(invalid_request()), "token_also_in_query")
+            }
+            FieldFault::AlsoInCookie => {
+                (400, "the access token is sent in more than one way", Some(invalid_request()), "token_also_in_cookie")
             }
             FieldFault::Syntax => {
                 (400, "the Authorization field is malformed", Some(invalid_request()), "authorization_syntax")
@@ -64,8 +79,12 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
         insert(&mut answer, header::ALLOW, &methods.join(", "));
     }
     match refusal {
-        Refusal::TooMany(wait) => retry_after(&mut answer, *wait),
-        Refusal::Stale => insert(&mut answer, header::RETRY_AFTER, RETRY_AFTER),
+        Refusal::TooMany(wait) | Refusal::BadCredential(CredentialFault::Refresh(RefreshFault::TooOften(wait))) => {
+            retry_after(&mut answer, *wait);
+        }
+        Refusal::Stale | Refusal::BadCredential(CredentialFault::Refresh(RefreshFault::NotNow)) => {
+            insert(&mut answer, header::RETRY_AFTER, RETRY_AFTER);
+        }
         _ => {}
     }
     Refused { answer, reason }
@@ -88,6 +107,17 @@ pub fn bad_head(fault: HeadFault) -> Refused {
         insert(&mut answer, header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
     Refused { answer, reason: fault.code() }
+}
+
+/// Sends a person to another page.
+#[must_use]
+pub fn see_other(location: HeaderValue) -> Answer {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    answer.headers_mut().insert(header::LOCATION, location);
+    insert(&mut answer, header::CACHE_CONTROL, "no-store");
+    insert(&mut answer, header::VARY, "Cookie, Authorization, Accept, Sec-Fetch-Mode");
+    answer
 }
 
 /// An RFC 9457 problem without a type of its own.

@@ -8,6 +8,7 @@ use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
 use crate::domain::target::Target;
 
+use super::cookies::SetCookies;
 use super::tunnel::{LongAnswer, Tunnel};
 
 /// Filled as the request goes; read at its end for the access line.
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub route: Option<Arc<str>>,
     /// Without it nothing is forwarded.
     pub permit: Option<Permit>,
+    /// For whatever answer follows.
+    pub(super) set_cookies: SetCookies,
     /// Of the connection it came on.
     pub(super) tunnel: Tunnel,
     /// `permit`, `endpoint` or `refuse`.
@@ -37,6 +40,7 @@ impl RequestContext {
             target: None,
             route: None,
             permit: None,
+            set_cookies: SetCookies::default(),
             tunnel: Tunnel::default(),
             decision: "refuse",
             reason: "",

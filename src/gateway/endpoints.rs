@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, LoginRequest, RefreshRequest};
+use crate::authority::{Authority, LoginRequest, RefreshRequest, TokenPair};
 use crate::clock::Stopwatch;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{Credential, FieldFault, Refusal};
@@ -21,6 +21,8 @@ use crate::domain::user::Password;
 use super::account;
 use super::admit;
 use super::answer::{self, Answer, BadRequest};
+use super::by_cookie;
+use super::cookies::Cookies;
 
 /// Where the verifying keys are published (RFC 7517 §5).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -91,23 +93,50 @@ pub struct EndpointRequest {
     pub body: Bytes,
     pub from: Origin,
     pub arrived: Stopwatch,
-    /// What its `Authorization` field proves.
+    /// What its `Authorization` field or its cookies prove.
     pub credential: Credential,
+    /// `None`: tokens travel in bodies only.
+    pub cookies: Option<Arc<Cookies>>,
+}
+
+impl EndpointRequest {
+    /// The answer that gives a pair.
+    pub(super) fn give(&self, pair: &TokenPair, authority: &Authority) -> Answer {
+        match &self.cookies {
+            Some(cookies) => cookies.deliver(pair, authority),
+            None => answer::token_pair(pair),
+        }
+    }
+
+    /// The answer after which a browser that sent our cookies has none any more.
+    pub(super) fn forget(&self, mut answer: Answer) -> Answer {
+        if let Some(cookies) = &self.cookies
+            && cookies.read(&self.headers).is_ok_and(|presented| !presented.is_empty())
+        {
+            cookies.cleared().write(answer.headers_mut());
+        }
+        answer
+    }
 }
 
 /// Answers a request. To be run to its end even if the client has gone: a rotation must not stop half-way.
 pub async fn answer(authority: Arc<Authority>, endpoint: Endpoint, request: EndpointRequest) -> Answer {
-    let (authority, request) = (authority.as_ref(), &request);
-    let answered = match endpoint {
-        Endpoint::Keys => Ok(keys(authority, &request.method)),
-        Endpoint::Login => Ok(login(authority, request).await.unwrap_or_else(answer::bad_request)),
-        Endpoint::Refresh => Ok(refresh(authority, request).await.unwrap_or_else(answer::bad_request)),
-        Endpoint::Logout => logout(authority, request).await.unwrap_or_else(|fault| Ok(answer::bad_request(fault))),
-        Endpoint::LogoutAll => account::logout_all(authority, request).await,
-        Endpoint::Me => account::me(request),
-        Endpoint::Password => account::password(authority, request).await,
-        Endpoint::Sessions => account::sessions(authority, request).await,
-        Endpoint::Session(id) => account::session(authority, request, id).await,
+    let (shared, request) = (&authority, &request);
+    let authority = shared.as_ref();
+    let answered = match (endpoint, &request.cookies) {
+        (Endpoint::Refresh, Some(cookies)) => by_cookie::refresh(shared, request, cookies).await,
+        (Endpoint::Logout, Some(cookies)) => by_cookie::logout(authority, request, cookies).await,
+        (Endpoint::Keys, _) => Ok(keys(authority, &request.method)),
+        (Endpoint::Login, _) => Ok(login(authority, request).await.unwrap_or_else(answer::bad_request)),
+        (Endpoint::Refresh, _) => Ok(refresh(authority, request).await.unwrap_or_else(answer::bad_request)),
+        (Endpoint::Logout, _) => {
+            logout(authority, request).await.unwrap_or_else(|fault| Ok(answer::bad_request(fault)))
+        }
+        (Endpoint::LogoutAll, _) => account::logout_all(authority, request).await,
+        (Endpoint::Me, _) => account::me(request),
+        (Endpoint::Password, _) => account::password(authority, request).await,
+        (Endpoint::Sessions, _) => account::sessions(authority, request).await,
+        (Endpoint::Session(id), _) => account::session(authority, request, id).await,
     };
     answered.unwrap_or_else(|refusal| {
         let refusal = authority.slowed_down(refusal, request.from.address);
@@ -132,7 +161,7 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
     let password = fields.password("password").ok_or(BadRequest::Malformed("password is missing, or too long"))?;
     let login = LoginRequest { name, password, from: request.from.clone() };
     Ok(match authority.login(login).await {
-        Ok(pair) => answer::token_pair(&pair),
+        Ok(pair) => request.give(&pair, authority),
         Err(error) => answer::login_error(&error),
     })
 }
@@ -146,6 +175,7 @@ async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Ans
         token: Zeroizing::new(token.to_owned()),
         client_id,
         key: idempotency_key(&request.headers)?,
+        in_cookie: false,
         scope: fields.get("scope").map(str::to_owned),
         from: request.from.clone(),
         arrived: request.arrived,
@@ -158,7 +188,10 @@ async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Ans
 
 /// Ends the session of the token in the body (`refresh_token`, or `token` as in RFC 7009 §2.1) or, if that is none of
 /// ours, of the access token in the `Authorization` field. A body without a token of ours is no error by itself (§2.2).
-async fn logout(authority: &Authority, request: &EndpointRequest) -> Result<Result<Answer, Refusal>, BadRequest> {
+pub(super) async fn logout(
+    authority: &Authority,
+    request: &EndpointRequest,
+) -> Result<Result<Answer, Refusal>, BadRequest> {
     let fields = Fields::read(request)?;
     let in_body = fields.get("refresh_token").or_else(|| fields.get("token"));
     let in_field = match (in_body, admit::bearer(&request.headers, usize::MAX)) {
@@ -278,12 +311,12 @@ impl Fields {
         Some(Password::new(password.to_owned()))
     }
 
-    fn grant_type(&self, expected: &str) -> Result<(), BadRequest> {
+    pub(super) fn grant_type(&self, expected: &str) -> Result<(), BadRequest> {
         if self.get("grant_type").is_none_or(|grant| grant == expected) { Ok(()) } else { Err(BadRequest::GrantType) }
     }
 
     /// The client that named itself. Ours is a public client (RFC 6749 §2.1): it has a name and no secret.
-    fn client(&self, request: &EndpointRequest, client_id: &str) -> Result<Option<String>, BadRequest> {
+    pub(super) fn client(&self, request: &EndpointRequest, client_id: &str) -> Result<Option<String>, BadRequest> {
         let in_body = self.get("client_id");
         let has_secret_in_body = self.get("client_secret").is_some();
         let Some((name, secret)) = basic_credentials(&request.headers)? else {

@@ -11,6 +11,7 @@ mod cli;
 mod clients;
 mod config;
 mod connections;
+mod cookie;
 mod edge;
 mod ends;
 mod faults;

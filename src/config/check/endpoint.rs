@@ -63,17 +63,8 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
 
 /// A rule for exactly an endpoint's path will never see a request.
 pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
-    let Endpoints { login, refresh, logout, logout_all, password, sessions, me } = endpoints;
-    let named = [
-        ("login", login),
-        ("refresh", refresh),
-        ("logout", logout),
-        ("logout_all", logout_all),
-        ("password", password),
-        ("sessions", sessions),
-        ("me", me),
-    ];
-    let named = named.iter().filter_map(|(name, path)| Some((format!("endpoint.{name}"), path.as_deref()?)));
+    let named = endpoints.named().into_iter();
+    let named = named.filter_map(|(name, path)| Some((format!("endpoint.{name}"), path?)));
     for (name, path) in named.chain([("the list of public keys".to_owned(), JWKS)]) {
         let Ok(target) = Target::parse(path.as_bytes()) else { continue };
         for pattern in routes.routes().iter().flat_map(|route| &route.paths) {

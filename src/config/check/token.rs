@@ -51,9 +51,9 @@ pub(super) fn key(document: &Document<'_>) -> Option<Key> {
 /// Every key is looked after, and sealed, and published until it is over.
 const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
 
-pub(super) fn access_token(document: &Document<'_>) -> Option<AccessToken> {
+pub(super) fn access_token(document: &Document<'_>, public_url: Option<&str>) -> Option<AccessToken> {
     let section = document.section("access_token");
-    let issuer = issuer(document);
+    let issuer = issuer(document, public_url);
     let audience = section.entry("audience").and_then(|audience| audience.word());
     let client_id = section.entry("client_id").and_then(|client_id| client_id.word());
     let ttl = section.duration("ttl");
@@ -65,13 +65,13 @@ pub(super) fn access_token(document: &Document<'_>) -> Option<AccessToken> {
 }
 
 /// Our `iss`: what the operator says, or the public address.
-fn issuer(document: &Document<'_>) -> Option<String> {
-    let public_url = public_url(document);
+fn issuer(document: &Document<'_>, public_url: Option<&str>) -> Option<String> {
     let entry = document.section("access_token").entry("issuer")?;
-    if entry.text()?.is_empty() { public_url } else { entry.word() }
+    if entry.text()?.is_empty() { public_url.map(str::to_owned) } else { entry.word() }
 }
 
-fn public_url(document: &Document<'_>) -> Option<String> {
+/// Where browsers and clients find us.
+pub(super) fn public_url(document: &Document<'_>) -> Option<String> {
     let entry = document.section("server").entry("public_url")?;
     let text = entry.word()?;
     let hint = "write scheme, host and perhaps a port: https://api.example.com";
@@ -166,6 +166,7 @@ pub(super) fn rotation(document: &Document<'_>) -> Option<RotationPolicy> {
         late_window: late_window?,
         late_elsewhere: late_elsewhere?,
         idempotency_window: idempotency_window?,
+        cookie_window: Duration::ZERO,
         after_rollback: after_rollback?,
     })
 }

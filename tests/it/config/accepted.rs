@@ -7,6 +7,8 @@ use sidegate::config::checked::{
     Argon2, AuditOutput, LogFormat, LogLevel, Login, Migrate, StoreLocation, UpstreamAuthorization,
 };
 use sidegate::config::{self, Config, Surroundings};
+use sidegate::domain::cookie::SameSite;
+use sidegate::domain::csrf::TrustedOrigins;
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::rate::Rate;
 use sidegate::domain::rotation::RotationPolicy;
@@ -170,6 +172,43 @@ fn a_rule_that_lets_everybody_pass_everywhere_is_warned_of() {
     for closed in ["path = '/*'", "path = '/*'\nauth = 'optional'", "path = '/public/*'\nauth = 'none'"] {
         assert_eq!(warnings(closed), [""; 0], "{closed}");
     }
+}
+
+#[test]
+fn cookies_are_off_until_asked_for_and_live_by_the_access_token() {
+    assert_eq!(accepted("").cookie, None);
+    assert_eq!(accepted("").rotation.cookie_window, Duration::ZERO);
+    let config =
+        accepted("cookie.mode = true\naccess_token.ttl = '3m'\nserver.public_url = 'https://Shop.example:443'");
+    let mode = config.cookie.unwrap();
+    assert_eq!((mode.same_site, mode.refresh_in_request, mode.login_page), (SameSite::Lax, true, None));
+    assert_eq!(mode.origins, TrustedOrigins::new(vec!["https://shop.example".into()]));
+    assert_eq!((mode.repeat_window, config.rotation.cookie_window), (Duration::from_mins(3), Duration::from_mins(3)));
+    let told = accepted(
+        "[cookie]\nmode = true\norigins = ['https://app.example', 'http://localhost:5173']\nrepeat_window = '0s'\n\
+         unauthenticated_html = 'redirect:/in.php?to={target}'\n[[route]]\npath = '/in.php'\nauth = 'none'",
+    );
+    assert_eq!(told.rotation.cookie_window, Duration::ZERO);
+    let mode = told.cookie.unwrap();
+    let origins = ["http://127.0.0.1:8080", "https://app.example", "http://localhost:5173"];
+    assert_eq!(mode.origins, TrustedOrigins::new(origins.map(str::to_owned).to_vec()));
+    assert_eq!(mode.login_page.unwrap().location("/a"), "/in.php?to=%2Fa");
+    for elsewhere in ["https://login.example/", "http://localhost:5173/in?next={target}"] {
+        accepted(&format!("cookie = {{ mode = true, unauthenticated_html = 'redirect:{elsewhere}' }}"));
+    }
+}
+
+#[test]
+fn cookies_over_plain_http_are_warned_of() {
+    let warnings = |url: &str| accepted(&format!("cookie.mode = true\nserver.public_url = '{url}'")).warnings;
+    for kept in ["https://shop.example", "http://localhost:8080", "http://[::1]:80", "http://app.localhost"] {
+        assert_eq!(warnings(kept), [""; 0], "{kept}");
+    }
+    let said = warnings("http://shop.example");
+    assert!(
+        said[0].starts_with("cookie.mode: server.public_url is plain http, where browsers drop Secure"),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn every_documented_word_is_accepted() {
         let heading = match section.shape {
             Shape::List => "[[route]]\npath = '/p'".to_owned(),
             Shape::Named => "[upstream.default]".to_owned(),
+            _ if section.path == "cookie" => "[cookie]\nmode = true".to_owned(),
             _ => section.heading(),
         };
         for key in section.keys {

@@ -194,6 +194,7 @@ impl World {
             client: "client",
             successor: Some(self.book.hash(self.book.successor(request.token, request.id))),
             key: request.key.map(|key| self.book.mac(request.token, key)),
+            in_cookie: false,
             from: if request.elsewhere { &away } else { &home },
             arrived: at(place.arrived),
         };

@@ -48,8 +48,12 @@ enum Fact {
     WithinIdempotencyWindow,
     WithinRetryWindow,
     WithinLateWindow,
+    InCookie,
+    WithinCookieWindow,
     ElsewhereEnds,
     Elsewhere,
+    /// One of the two before is not so.
+    NotElsewhere,
     Parent,
 }
 
@@ -79,6 +83,7 @@ const TABLE: &[(&[Fact], Kind)] = &[
     (&[OwnSuccessorIsLive], Kind::Mine),
     (&[SuccessorIsLive, SameKey, WithinIdempotencyWindow], Kind::Repeat),
     (&[SuccessorIsLive, NoKey, RetriesRepeat, WithinRetryWindow], Kind::Repeat),
+    (&[SuccessorIsLive, InCookie, WithinCookieWindow, NotElsewhere], Kind::Repeat),
     (&[ElsewhereEnds, Elsewhere, Parent], Kind::Unconfirmed),
     (&[ElsewhereEnds, Elsewhere], Kind::Confirmed),
     (&[WithinLateWindow], Kind::Late),
@@ -134,6 +139,7 @@ struct Case {
     client: &'static str,
     successor: Option<TokenHash>,
     key: Option<IdempotencyMac>,
+    in_cookie: bool,
     from: Origin,
     arrived: Timestamp,
     row: Option<SessionState>,
@@ -142,8 +148,9 @@ struct Case {
 
 impl Case {
     fn judge(&self) -> Verdict {
-        let Self { token, client, successor, key, from, arrived, row, policy } = self;
-        let attempt = Attempt { token, client, successor: *successor, key: *key, from, arrived: *arrived };
+        let Self { token, client, successor, key, in_cookie, from, arrived, row, policy } = self;
+        let attempt =
+            Attempt { token, client, successor: *successor, key: *key, in_cookie: *in_cookie, from, arrived: *arrived };
         judge(&attempt, row.as_ref(), ratchet(), policy)
     }
 
@@ -158,11 +165,13 @@ impl Case {
             entry.is_some_and(|entry| age(entry) * 1_000_000 <= window)
         };
         let child = session.salt.and_then(|salt| ratchet().successor(&self.token, salt));
-        let ends = session.idle_end.as_millis().min(session.absolute_end.as_millis());
+        let over = session.idle_end.as_millis().min(session.absolute_end.as_millis());
         let (old, new) = (session.epochs, *current);
         let (here, there) = (&self.from, &session.last_from);
+        let ends = self.policy.late_elsewhere == LateElsewhere::End;
+        let elsewhere = here.address != there.address && here.user_agent != there.user_agent;
         let facts = [
-            (Expired, now.as_millis() >= ends),
+            (Expired, now.as_millis() >= over),
             (OlderEpoch, old.realm < new.realm || old.subject < new.subject),
             (OtherClient, session.client != self.client),
             (SameGeneration, presented == session.generation),
@@ -179,8 +188,11 @@ impl Case {
             (WithinIdempotencyWindow, within(self.policy.idempotency_window)),
             (WithinRetryWindow, within(self.policy.retry_window)),
             (WithinLateWindow, within(self.policy.late_window)),
-            (ElsewhereEnds, self.policy.late_elsewhere == LateElsewhere::End),
-            (Elsewhere, here.address != there.address && here.user_agent != there.user_agent),
+            (InCookie, self.in_cookie),
+            (WithinCookieWindow, within(self.policy.cookie_window)),
+            (ElsewhereEnds, ends),
+            (Elsewhere, elsewhere),
+            (NotElsewhere, !(ends && elsewhere)),
             (Parent, u64::from(presented) + 1 == u64::from(session.generation)),
         ];
         facts.into_iter().filter_map(|(fact, holds)| holds.then_some(fact)).collect()
@@ -190,14 +202,14 @@ impl Case {
 /// Rows and attempts that hang together just enough to meet every line, and otherwise not at all.
 fn case() -> impl Strategy<Value = Case> {
     let times = (moment(), moment(), end(), end(), prop::option::weighted(0.8, moment()));
-    let request = (presented(), key(), origin(), any::<[u8; 32]>());
+    let request = (presented(), key(), any::<bool>(), origin(), any::<[u8; 32]>());
     let row = (rows_generation(), hash(), prop::option::weighted(0.9, any::<u8>()), entries(), origin());
     let epochs = (epoch(), epoch(), epoch(), epoch());
     let client = prop_oneof![19 => Just(""), 1 => Just("other")];
     (times, request, row, epochs, policy(), prop::bool::weighted(0.02), client).prop_map(
         |(
             (arrived, now, idle_end, absolute_end, noticed),
-            (presented, key, from, own_salt),
+            (presented, key, in_cookie, from, own_salt),
             (generation, hash, salt, entries, last_from),
             (realm, subject, realm_now, subject_now),
             policy,
@@ -246,7 +258,7 @@ fn case() -> impl Strategy<Value = Case> {
             let rollback = noticed.map(|noticed| Rollback { id: 1, since: noticed, noticed, asked: 1 });
             let current = Epochs { realm: realm_now, subject: subject_now };
             let row = (!is_missing).then_some(SessionState { session, current, now, rollback });
-            Case { token, client, successor: own, key, from, arrived, row, policy }
+            Case { token, client, successor: own, key, in_cookie, from, arrived, row, policy }
         },
     )
 }
@@ -319,13 +331,14 @@ fn window() -> impl Strategy<Value = Duration> {
 }
 
 fn policy() -> impl Strategy<Value = RotationPolicy> {
-    (any::<bool>(), window(), window(), any::<bool>(), window(), any::<bool>()).prop_map(
-        |(repeats, retry_window, late_window, ends, idempotency_window, adopts)| RotationPolicy {
+    (any::<bool>(), window(), window(), any::<bool>(), window(), window(), any::<bool>()).prop_map(
+        |(repeats, retry_window, late_window, ends, idempotency_window, cookie_window, adopts)| RotationPolicy {
             on_retry: if repeats { OnRetry::Repeat } else { OnRetry::Refuse },
             retry_window,
             late_window,
             late_elsewhere: if ends { LateElsewhere::End } else { LateElsewhere::Keep },
             idempotency_window,
+            cookie_window,
             after_rollback: if adopts { AfterRollback::Adopt } else { AfterRollback::Refuse },
         },
     )

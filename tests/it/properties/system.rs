@@ -162,6 +162,7 @@ impl System for Real {
 
     async fn refresh(&self, replica: usize, request: &Presented) -> Answer {
         let request = RefreshRequest {
+            in_cookie: false,
             token: request.token.clone().into(),
             client_id: request.client.map(str::to_owned),
             key: request.key.as_deref().map(|key| IdempotencyKey::parse(key).unwrap()),

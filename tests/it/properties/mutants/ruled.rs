@@ -112,6 +112,7 @@ impl Ruled {
                 client: CLIENT,
                 successor: Some(successor.hash()),
                 key: swap.key,
+                in_cookie: false,
                 from: &swap.from,
                 arrived: row.as_ref().map(|row| row.now).unwrap_or_default(),
             };

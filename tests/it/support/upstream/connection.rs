@@ -111,6 +111,8 @@ impl Connection {
         match step {
             Step::ReadBody => self.read_body(exchange).await?,
             Step::Wait(time) => tokio::time::sleep(time).await,
+            // A test that has ended waits for nothing.
+            Step::Until(told) => drop(told.await),
             Step::Send(bytes) => self.wire.send(&bytes).await?,
             Step::Answer(bytes) => self.send_answer(exchange, &bytes).await?,
             Step::Echo => {

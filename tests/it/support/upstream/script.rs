@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Recorded;
 use crate::support::wire::PATIENCE;
@@ -24,6 +24,7 @@ pub struct Chunks {
 pub(super) enum Step {
     ReadBody,
     Wait(Duration),
+    Until(oneshot::Receiver<()>),
     Send(Vec<u8>),
     /// As [`Step::Send`], unless the request is a HEAD: then up to the end of the head only.
     Answer(Vec<u8>),
@@ -116,6 +117,11 @@ impl Script {
 
     pub fn wait(self, time: Duration) -> Self {
         self.step(Step::Wait(time))
+    }
+
+    /// Waits until the test says so.
+    pub fn until(self, told: oneshot::Receiver<()>) -> Self {
+        self.step(Step::Until(told))
     }
 
     /// Sends exactly these bytes.

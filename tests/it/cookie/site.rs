@@ -1,0 +1,97 @@
+//! Replicas in cookie mode in this process, before one upstream and on one store, whose clocks are in the test's hands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidegate::boot::{self, Running};
+use sidegate::clock::{Clock, Entropy, SharedClock, SystemClock};
+use sidegate::domain::session::SessionId;
+
+use super::OURS;
+use crate::store::bench::ManualClock;
+use crate::support::deployment::{Deployment, StoreKind, laid_over};
+use crate::support::postgres::{Database, DatabaseClock};
+
+pub(super) struct Site {
+    pub(super) deployment: Deployment,
+    pub(super) replicas: Vec<Running>,
+    clock: Arc<ManualClock>,
+    database_clock: Option<DatabaseClock>,
+    now: i64,
+}
+
+/// Of access tokens, and so of the window in which an old refresh token is repeated.
+const TTL: Duration = Duration::from_mins(10);
+
+impl Site {
+    /// One replica on SQLite. `settings` is TOML that is laid over the defaults.
+    pub(super) async fn new(settings: &str) -> Self {
+        Self::of(StoreKind::Sqlite, 1, settings).await
+    }
+
+    pub(super) async fn of(kind: StoreKind, replicas: usize, settings: &str) -> Self {
+        Self::before(Deployment::new(kind, &with_cookies(settings)).await, replicas).await
+    }
+
+    /// One replica on a database that the test chose.
+    pub(super) async fn on(database: Database, settings: &str) -> Self {
+        Self::before(Deployment::on(database, &with_cookies(settings)).await, 1).await
+    }
+
+    async fn before(deployment: Deployment, replicas: usize) -> Self {
+        // The keys were made now.
+        let start = SystemClock.now().as_millis();
+        let clock = ManualClock::new(start);
+        let database_clock = match &deployment.database {
+            Some(database) => Some(database.take_clock(start).await),
+            None => None,
+        };
+        let mut site = Self { deployment, replicas: Vec::new(), clock, database_clock, now: start };
+        for _ in 0..replicas {
+            let shared: SharedClock = site.clock.clone();
+            let running = Box::pin(boot::start(&site.deployment.config(), shared, Entropy)).await.unwrap();
+            site.replicas.push(running);
+        }
+        site
+    }
+
+    pub(super) fn gate(&self) -> SocketAddr {
+        self.gates()[0]
+    }
+
+    pub(super) fn gates(&self) -> Vec<SocketAddr> {
+        self.replicas.iter().map(|replica| replica.listen[0]).collect()
+    }
+
+    /// Lets time pass, for every replica and the store.
+    pub(super) async fn pass(&mut self, time: Duration) {
+        self.now += i64::try_from(time.as_millis()).unwrap();
+        if let Some(clock) = &self.database_clock {
+            clock.set(self.now).await;
+        }
+        self.clock.set(self.now);
+    }
+
+    /// Until the access token has ended, and a little more.
+    pub(super) async fn pass_an_expiry(&mut self) {
+        self.pass(TTL + Duration::from_secs(20)).await;
+    }
+
+    pub(super) fn clock(&self) -> SharedClock {
+        self.clock.clone()
+    }
+
+    /// How often a session was refreshed, as the store has it; `None` if it has ended.
+    pub(super) async fn generation(&self, session: &str) -> Option<u32> {
+        let config = self.deployment.config();
+        let store = sidegate::store::open(&config.store, &config.realm, self.clock()).await.unwrap();
+        let state = store.session(SessionId::parse(session).unwrap()).await.unwrap()?;
+        Some(state.session.generation)
+    }
+}
+
+fn with_cookies(settings: &str) -> String {
+    let base = format!("server.public_url = \"{OURS}\"\ncookie.mode = true\nrevocation.poll_interval = \"20ms\"\n");
+    laid_over(&base, settings)
+}
