@@ -27,6 +27,7 @@ use self::feed::Contact;
 use self::history::Known;
 use self::keys::{HeldKeys, OpenedKeys};
 use self::limits::Limits;
+use self::owed::Owed;
 use self::passwords::Passwords;
 use self::renewal::Renewals;
 use self::revocations::Revocations;
@@ -44,6 +45,8 @@ mod limits;
 mod listening;
 mod login;
 mod logout;
+mod observed;
+mod owed;
 pub mod passwords;
 mod patience;
 mod refresh;
@@ -75,8 +78,8 @@ pub struct Authority {
     verified: VerifiedTokens,
     revocations: Revocations,
     renewals: Renewals,
-    /// Sessions ended in memory whose end is not in the store yet.
-    unstored_ends: Mutex<HashSet<SessionId>>,
+    /// What has ended and is not in the store yet.
+    owed: Owed,
     contact: RwLock<Option<Contact>>,
     max_staleness: Duration,
     known: Mutex<Known>,
@@ -177,7 +180,7 @@ impl Authority {
             verified: VerifiedTokens::new(config.verified_cache),
             revocations,
             renewals: Renewals::new(),
-            unstored_ends: Mutex::default(),
+            owed: Owed::default(),
             contact: RwLock::default(),
             max_staleness: config.max_staleness,
             known: Mutex::default(),

@@ -19,6 +19,7 @@ use crate::authority::passwords::Passwords;
 use crate::authority::{Authority, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{AdminListen, Config, Feed, Login};
+use crate::domain::observed::Ends;
 use crate::domain::secret::{OperatorSecret, sha256};
 use crate::gateway::Gateway;
 use crate::gateway::listener::{self, Shared};
@@ -151,9 +152,13 @@ impl Running {
         self.lifecycle.advance(Phase::Stopping);
         let ended = async { while self.listeners.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(self.drain_timeout, ended).await.is_ok();
-        let left = self.authority.store_missing_ends().await;
-        for session in &left {
-            tracing::error!(%session, "ended here, but the store never took it: end it again with `sidegate revoke --session`");
+        let left = self.authority.settle_ends().await;
+        for ends in &left {
+            let again = match ends {
+                Ends::Session(id) => format!("--session {id}"),
+                Ends::Subject(subject) | Ends::Others(subject, _) => format!("--subject {subject}"),
+            };
+            tracing::error!("ended here, but the store never took it: end it again with `sidegate revoke {again}`");
         }
         self.background.shutdown().await;
         // The last word: nothing reports after it.

@@ -18,6 +18,7 @@ pub mod key_life;
 pub mod keys;
 pub mod login_page;
 pub mod network;
+pub mod observed;
 pub mod rate;
 pub mod refresh_token;
 pub mod revocation;

@@ -26,6 +26,7 @@ use crate::config::checked::{Config, Limits, Network};
 use crate::domain::decision::{Credential, Permit};
 use crate::domain::forwarded::{client_address, client_scheme};
 use crate::domain::identity::IdentityHeaders;
+use crate::domain::observed::Events;
 use crate::domain::session::Origin;
 use crate::domain::target::Target;
 use crate::lifecycle::Phase;
@@ -49,6 +50,7 @@ pub mod cookies;
 pub mod endpoints;
 pub mod forward;
 pub mod listener;
+mod observed;
 mod one_at_a_time;
 mod pace;
 mod tunnel;
@@ -62,6 +64,7 @@ pub struct Gateway {
     identity: IdentityHeaders,
     /// `None`: tokens travel in bodies only.
     cookies: Option<Arc<Cookies>>,
+    observed: Events,
     upstreams: Upstreams,
     limits: Limits,
     trusted_proxies: Vec<Network>,
@@ -88,6 +91,7 @@ impl Gateway {
             },
             identity: config.identity.clone(),
             cookies: config.cookie.clone().map(|mode| Arc::new(Cookies::new(&config.realm, mode))),
+            observed: config.observed.clone(),
             upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -246,6 +250,7 @@ impl ProxyHttp for Gateway {
             Admission::Forward(permit) => {
                 context.decision = "permit";
                 context.permit = Some(permit);
+                self.watch(session, context);
                 if kind(session.req_header()) != Kind::Ordinary {
                     context.open_tunnel(&session.req_header().method);
                 }
@@ -307,6 +312,7 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.as_downstream().is_upgrade_req() {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switches unasked").into_up());
         }
+        self.observe(session, response, context).await;
         let is_1_0 = session.req_header().version == Version::HTTP_10;
         if is_1_0 && response.headers.contains_key(header::TRANSFER_ENCODING) {
             // Such a client knows no chunks: the end of the connection ends the body (RFC 9112 §6.1).
@@ -366,6 +372,7 @@ impl ProxyHttp for Gateway {
             reason = (!context.reason.is_empty()).then_some(context.reason),
             subject = identity.map(|identity| identity.subject.as_str()),
             session = identity.map(|identity| tracing::field::display(identity.session)),
+            observed = context.observed,
             upstream = permit.map(Permit::upstream),
             client = self.client(session).map(tracing::field::display),
             sent_bytes = session.body_bytes_sent(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::Stopwatch;
+use crate::domain::observed::Ends;
 use crate::domain::session::SessionId;
 use crate::domain::time::{Timestamp, millis};
 use crate::store::{Cursor, RevocationPage, StoreError};
@@ -218,30 +219,36 @@ impl Authority {
     }
 
     /// Tries to store every end that could not be stored yet, and says which are left.
-    pub async fn store_missing_ends(&self) -> Vec<SessionId> {
-        let mut missing = self.unstored_ends();
-        while let Some(id) = missing.last() {
-            if let Err(error) = self.store.end_session(*id).await {
+    pub async fn store_missing_ends(&self) -> Vec<Ends> {
+        let mut after = 0;
+        while let Some(turn) = self.owed.next(after) {
+            after = turn.number();
+            let ends = turn.ends.clone();
+            if let Err(error) = self.store_end(turn).await {
                 // Said once for the first, not at every turn for each.
-                tracing::debug!(%error, session = %id, "the end of a session is still not stored");
+                tracing::debug!(%error, ?ends, "what has ended is still not stored");
                 break;
             }
-            self.audit.record(&Event::new("session_end", "stored_at_last").session(*id));
-            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-            missing.pop();
+            let event = Event::new("session_end", "stored_at_last");
+            self.audit.record(&match &ends {
+                Ends::Session(id) => event.session(*id),
+                Ends::Others(subject, id) => event.of(subject).session(*id),
+                Ends::Subject(subject) => event.of(subject),
+            });
         }
-        missing
+        self.owed.left()
+    }
+
+    /// As [`Self::store_missing_ends`], and waits for those that somebody else is storing.
+    pub async fn settle_ends(&self) -> Vec<Ends> {
+        self.owed.none_underway().await;
+        self.store_missing_ends().await
     }
 
     /// Whether the session has ended, as this replica remembers, and that is stored. Where it is not yet, the store is asked
     /// as always: nobody is told of an end that could still be lost.
     pub(super) fn remembers_end_of(&self, id: SessionId) -> bool {
-        let stored = || !self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).contains(&id);
-        self.revocations.holds(id) && stored()
-    }
-
-    fn unstored_ends(&self) -> Vec<SessionId> {
-        self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        self.revocations.holds(id) && !self.owed.has_session(id)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Ending a session, or all of a subject's, at once.
 
-use std::sync::PoisonError;
-
 use crate::domain::access_token;
 use crate::domain::identity::Identity;
+use crate::domain::observed::Ends;
 use crate::domain::refresh_token::NotAToken;
 use crate::domain::revocation::{ALLOWANCE, Revocation, Revoked};
 use crate::domain::session::{Origin, SessionId};
@@ -63,13 +62,7 @@ impl Authority {
     /// Refuses the session here at once, and has the store tell the others. What could not be stored is tried again in
     /// the background.
     pub(super) async fn end_everywhere(&self, id: SessionId) -> Result<(), StoreError> {
-        self.end_in_memory(id);
-        let stored = self.store.end_session(id).await;
-        if let Err(error) = &stored {
-            tracing::warn!(%error, session = %id, "ended on this replica only; trying again in the background");
-            self.unstored_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        }
-        stored.map(drop)
+        self.end(Ends::Session(id), None).await
     }
 
     /// Ends every session of the subject.

@@ -136,6 +136,7 @@ impl Authority {
         if self.remembers_end_of(token.session()) {
             return Err(RefreshError::InvalidGrant("ended"));
         }
+        patience.ask(self.store_others_of(token.session())).await?;
         let salt = Salt(self.entropy.bytes());
         let Some(successor) = ratchet.successor(&token, salt) else {
             return Err(RefreshError::InvalidGrant("last_generation"));
@@ -236,11 +237,25 @@ impl Authority {
         refresh_token: &RefreshToken,
         request: &RefreshRequest,
     ) -> Result<TokenPair, RefreshError> {
-        if self.revocations.has_ended(session.id, &session.subject, session.epochs) {
-            self.end_everywhere(session.id).await?;
-            return Err(RefreshError::InvalidGrant("revoked"));
+        if !self.revocations.has_ended(session.id, &session.subject, session.epochs) {
+            return self.give(session, now, refresh_token, request);
         }
-        self.give(session, now, refresh_token, request)
+        match self.gone_on(&session).await? {
+            Some(row) if row.hash == session.hash => self.give(row, now, refresh_token, request),
+            Some(_) => Err(RefreshError::AlreadyRotated),
+            None => {
+                self.end_everywhere(session.id).await?;
+                Err(RefreshError::InvalidGrant("revoked"))
+            }
+        }
+    }
+
+    /// The session as it is, if it has ended all others of its subject meanwhile, and lives.
+    async fn gone_on(&self, session: &Session) -> Result<Option<Session>, StoreError> {
+        self.store_others_of(session.id).await?;
+        let row = self.store.session(session.id).await?.map(|state| state.session);
+        let lives = |row: &Session| !self.revocations.has_ended(row.id, &row.subject, row.epochs);
+        Ok(row.filter(|row| row.epochs.subject > session.epochs.subject && lives(row)))
     }
 
     fn adopted(&self, session: &Session, turns: u32, request: &RefreshRequest) {

@@ -1,10 +1,12 @@
 //! From the file's keys to checked values: one function for each section, then the rules between sections.
 
 mod admin;
+mod answer_sign;
 mod cookie;
 mod endpoint;
 mod identity;
 mod login;
+mod on_response;
 mod route;
 mod server;
 mod store;
@@ -45,6 +47,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
             cookie::fits(document, mode, endpoints, routes);
         }
     }
+    let observed = on_response::events(document, endpoints.as_ref(), routes.as_ref());
     let log = log(document);
     let audit = audit(document);
     let cookie = cookie?.on();
@@ -71,6 +74,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         cookie,
         identity: identity?,
         routes: routes?,
+        observed: observed?,
         log: log?,
         audit: audit?,
         warnings: Vec::new(),

@@ -13,6 +13,7 @@ use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
 use crate::domain::login_page::LoginPage;
 pub use crate::domain::network::Network;
+use crate::domain::observed::Events;
 use crate::domain::rate::Rate;
 use crate::domain::rotation::RotationPolicy;
 use crate::domain::route::RouteTable;
@@ -49,6 +50,7 @@ pub struct Config {
     pub cookie: Option<CookieMode>,
     pub identity: IdentityHeaders,
     pub routes: RouteTable,
+    pub observed: Events,
     pub log: Log,
     pub audit: AuditOutput,
     /// What works and is probably not meant, or weakens security; to be logged at each start.

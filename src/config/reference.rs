@@ -33,6 +33,7 @@ pub const SECTIONS: &[Section] = &[
     cookie::COOKIE,
     access::IDENTITY,
     access::ROUTE,
+    access::ON_RESPONSE,
     traffic::LOG,
     traffic::AUDIT,
 ];

@@ -126,7 +126,8 @@ impl RoutePath {
     }
 
     /// The values of its parameters, if the target matches.
-    fn matches<'a>(&'a self, target: &'a Target) -> Option<BTreeMap<&'a str, &'a str>> {
+    #[must_use]
+    pub fn parameters<'a>(&'a self, target: &'a Target) -> Option<BTreeMap<&'a str, &'a str>> {
         let found = target.segments();
         if found.len() < self.segments.len() || (found.len() > self.segments.len() && !self.open_ended) {
             return None;
@@ -142,6 +143,52 @@ impl RoutePath {
             }
         }
         Some(parameters)
+    }
+
+    /// Whether some request matches both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.example(other, self.segments.len().max(other.segments.len())).is_some()
+    }
+
+    /// Targets that match it: for each set of `others` that some target matches, too, one that matches these and no more.
+    #[must_use]
+    pub fn examples(&self, others: &[&Self]) -> Vec<Target> {
+        let longest = others.iter().map(|other| other.segments.len()).max().unwrap_or(0).max(self.segments.len()) + 1;
+        let mut examples: Vec<Target> = Vec::new();
+        for length in self.segments.len()..=longest {
+            for other in others.iter().copied().chain([self]) {
+                if let Some(example) = self.example(other, length)
+                    && !examples.contains(&example)
+                {
+                    examples.push(example);
+                }
+            }
+        }
+        examples
+    }
+
+    /// A target of so many segments that matches both, and nothing that it need not match.
+    fn example(&self, other: &Self, length: usize) -> Option<Target> {
+        let reaches = |path: &Self| length == path.segments.len() || (length > path.segments.len() && path.open_ended);
+        if !reaches(self) || !reaches(other) {
+            return None;
+        }
+        let literal = |path: &Self, at: usize| match path.segments.get(at) {
+            Some(Segment::Literal(literal)) => Some(literal.clone()),
+            Some(Segment::Parameter(_)) | None => None,
+        };
+        let mut text = String::new();
+        for at in 0..length {
+            let segment = match (literal(self, at), literal(other, at)) {
+                (Some(a), Some(b)) if a != b => return None,
+                (Some(literal), _) | (None, Some(literal)) => literal,
+                (None, None) => NO_LITERAL.to_owned(),
+            };
+            text.push('/');
+            text.extend(segment.bytes().map(|byte| format!("%{byte:02X}")));
+        }
+        Target::parse(if text.is_empty() { "/" } else { &text }.as_bytes()).ok()
     }
 
     /// Compared segment by segment: literal, then parameter, then `*`; a path that ends beats one that goes on.
@@ -182,6 +229,9 @@ impl fmt::Display for RoutePath {
         f.write_str(&self.text)
     }
 }
+
+/// What nobody writes into a pattern.
+const NO_LITERAL: &str = "any segment, and none that a pattern names";
 
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -273,7 +323,7 @@ impl RouteTable {
         let matching = self
             .routes
             .iter()
-            .flat_map(|route| route.paths.iter().filter_map(move |path| Some((route, path, path.matches(target)?))));
+            .flat_map(|route| route.paths.iter().filter_map(move |path| Some((route, path, path.parameters(target)?))));
         let mut best: Vec<(&Route, &RoutePath, BTreeMap<&str, &str>)> = Vec::new();
         for candidate in matching {
             match best.first().map(|(_, path, _)| candidate.1.specificity().cmp(&path.specificity())) {

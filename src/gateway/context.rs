@@ -6,6 +6,7 @@ use http::Method;
 
 use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
+use crate::domain::observed::Watched;
 use crate::domain::target::Target;
 
 use super::cookies::SetCookies;
@@ -22,6 +23,10 @@ pub struct RequestContext {
     pub permit: Option<Permit>,
     /// For whatever answer follows.
     pub(super) set_cookies: SetCookies,
+    /// Its answer may end sessions.
+    pub watched: Option<Watched>,
+    /// The word of what its answer has ended.
+    pub observed: Option<&'static str>,
     /// Of the connection it came on.
     pub(super) tunnel: Tunnel,
     /// `permit`, `endpoint` or `refuse`.
@@ -41,6 +46,8 @@ impl RequestContext {
             route: None,
             permit: None,
             set_cookies: SetCookies::default(),
+            watched: None,
+            observed: None,
             tunnel: Tunnel::default(),
             decision: "refuse",
             reason: "",

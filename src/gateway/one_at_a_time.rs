@@ -77,8 +77,9 @@ impl OneAtATime {
         let mut space = [0; 1024];
         while self.ahead.len() < MOST_AHEAD {
             let mut read = ReadBuf::new(&mut space);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
-            if read.filled().is_empty() {
+            // Reset or closed: it is gone.
+            let is_read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut read)).is_ok();
+            if !is_read || read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
             self.ahead.extend_from_slice(read.filled());

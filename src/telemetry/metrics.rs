@@ -23,6 +23,8 @@ pub struct Metrics {
     /// Refreshes that were answered again.
     pub repeats: Counter,
     pub logouts: Outcomes,
+    /// Answers of the application that ended something, by what: `session`, `other_sessions`, `subject`.
+    pub observed: Outcomes,
     /// Attempts that came too fast, by the name of the limit.
     pub limited: Outcomes,
     pub audit_lost: Counter,
@@ -105,6 +107,11 @@ impl Default for Metrics {
             refreshes: outcomes(&mut registry, "refreshes", "Refreshes by outcome"),
             repeats: counter(&mut registry, "refresh_repeats", "Refreshes answered again with the same token"),
             logouts: outcomes(&mut registry, "logouts", "Logouts by outcome"),
+            observed: outcomes(
+                &mut registry,
+                "observed_ends",
+                "Answers of the application that ended sessions, by what",
+            ),
             limited: outcomes(&mut registry, "limited", "Attempts that came too fast, by limit"),
             audit_lost: counter(&mut registry, "audit_lost", "Audit lines that could not be written"),
             feed_failures: counter(&mut registry, "feed_failures", "Reads of the revocations that failed"),

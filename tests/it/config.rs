@@ -51,3 +51,14 @@ fn assert_pinned(file: &Path, now: &str) {
         file.display()
     );
 }
+
+/// One item of a list with every key that has no default, but for this one.
+fn whole_but_for(section: &str, key: &str) -> String {
+    let needed: &[(&str, &str)] = match section {
+        "route" => &[("path", "'/p'")],
+        "on_response" => &[("request", "'POST /p'"), ("status", "[200]"), ("end", "'subject'")],
+        other => panic!("what does [[{other}]] need?"),
+    };
+    let lines = needed.iter().filter(|(name, _)| *name != key).map(|(name, value)| format!("{name} = {value}\n"));
+    format!("[[{section}]]\n{}", lines.collect::<String>())
+}

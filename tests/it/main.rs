@@ -22,6 +22,7 @@ mod import;
 mod keys;
 mod limits;
 mod model;
+mod observed;
 mod on_call;
 mod properties;
 mod readme;

@@ -61,11 +61,25 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
     None
 }
 
-/// A rule for exactly an endpoint's path will never see a request.
-pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
+/// Each path that sidegate answers itself, by its name for people.
+fn named(endpoints: &Endpoints) -> impl Iterator<Item = (String, &str)> {
     let named = endpoints.named().into_iter();
     let named = named.filter_map(|(name, path)| Some((format!("endpoint.{name}"), path?)));
-    for (name, path) in named.chain([("the list of public keys".to_owned(), JWKS)]) {
+    named.chain([("the list of public keys".to_owned(), JWKS)])
+}
+
+/// The endpoint that answers a request to this target, if one does.
+pub(super) fn at(target: &Target, endpoints: &Endpoints) -> Option<String> {
+    let below_sessions = |path: &str| {
+        let sessions = endpoints.sessions.as_deref().is_some_and(|sessions| sessions == path);
+        sessions && target.path().strip_prefix(path).is_some_and(|below| below.starts_with('/'))
+    };
+    named(endpoints).find(|(_, path)| *path == target.path() || below_sessions(path)).map(|(name, _)| name)
+}
+
+/// A rule for exactly an endpoint's path will never see a request.
+pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
+    for (name, path) in named(endpoints) {
         let Ok(target) = Target::parse(path.as_bytes()) else { continue };
         for pattern in routes.routes().iter().flat_map(|route| &route.paths) {
             if is_for_this_path(pattern, &target) {

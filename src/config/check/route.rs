@@ -121,17 +121,21 @@ fn path(entry: &Entry<'_>) -> Option<RoutePath> {
 }
 
 fn method(entry: &Entry<'_>) -> Option<String> {
-    let text = entry.text()?;
+    method_name(entry, &entry.text()?)
+}
+
+/// A method that can be forwarded, as the entry names it.
+pub(super) fn method_name(entry: &Entry<'_>, text: &str) -> Option<String> {
     let token = http::Method::from_bytes(text.as_bytes()).is_ok();
     if !token || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         entry.refuse("not a method", "write it in upper case, such as GET");
         return None;
     }
-    if matches!(text.as_str(), "CONNECT" | "TRACE") {
+    if matches!(text, "CONNECT" | "TRACE") {
         entry.refuse("sidegate never forwards this method", "remove it");
         return None;
     }
-    Some(text)
+    Some(text.to_owned())
 }
 
 /// RFC 6749 §3.3 `scope-token`.

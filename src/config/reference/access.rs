@@ -129,4 +129,49 @@ pub(super) const ROUTE: Section = Section {
     ],
 };
 
+pub(super) const ON_RESPONSE: Section = Section {
+    path: "on_response",
+    shape: Shape::List,
+    doc: "Answers of the API that end sessions here: its own logout, its own change of a password, a user it deletes. \
+          [docs/observed-events.md](observed-events.md) shows how to find the signs.",
+    keys: &[
+        key(
+            "request",
+            Kind::TextOrList("a method and a path pattern"),
+            "",
+            "`POST /account/password`; patterns as in a route. One or a list. The token must be one that passes: an answer \
+             to nobody ends nothing.",
+        ),
+        key(
+            "status",
+            Kind::List("a status, or a class such as `\"2xx\"`"),
+            "",
+            "Statuses that say that it is done, such as `[204, 302]` or `[\"2xx\"]`.",
+        ),
+        key(
+            "location",
+            Kind::Text(LOCATION),
+            r#""""#,
+            "The answer's `Location` must be this; with a last `*`, begin so. With a leading slash it is compared with path \
+             and query only.",
+        ),
+        key("location_not", Kind::Text(LOCATION), r#""""#, "The answer's `Location` must not be this."),
+        key(
+            "end",
+            Kind::Word(&["session", "other_sessions", "subject"]),
+            "",
+            "`session`: the one that asked. `other_sessions`: the user's others; the access token of this one has to be \
+             refreshed. `subject`: all of the user's. `GET`, `HEAD` and `OPTIONS` end `session` only.",
+        ),
+        key(
+            "subject",
+            Kind::Text("the name of a path parameter"),
+            r#""""#,
+            "For `end = \"subject\"`: whose sessions end is what this segment of the path says, for example `id` of \
+             `DELETE /users/{id}`. The route must ask for scopes, roles, claims or `where`.",
+        ),
+    ],
+};
+
+const LOCATION: &str = "a place, a last `*` for all that begins so, or `\"\"` = any";
 const ENDPOINT_PATH: &str = "a path, or `\"\"` = off";

@@ -257,3 +257,28 @@ fn numbers_and_measures_may_be_written_as_toml_allows() {
     assert_eq!((limits.connections, limits.requests_per_connection, limits.headers), (20_000, 255, 512 * 1024));
     assert_eq!(limits.keep_alive, Duration::from_mins(90));
 }
+
+#[test]
+fn a_subject_is_ended_by_name_where_not_everybody_passes() {
+    for protected in
+        ["scopes = ['users:write']", "roles = ['admin']", "claims = { staff = true }", "where = { id = 'sub' }"]
+    {
+        let config = accepted(&format!(
+            "[[route]]\npath = '/users/{{id}}'\n{protected}\n[[on_response]]\nrequest = 'DELETE /users/{{id}}'\n\
+             status = ['2xx', 302]\nend = 'subject'\nsubject = 'id'"
+        ));
+        assert_eq!(config.warnings, [""; 0], "{protected}");
+    }
+}
+
+#[test]
+fn an_event_that_is_public_in_part_is_worth_a_word() {
+    let route = "[[route]]\npath = '/a/open'\nauth = 'none'\n";
+    let event =
+        |path: &str| format!("{route}[[on_response]]\nrequest = 'POST {path}'\nstatus = ['2xx']\nend = 'session'");
+    let said = "on_response[0]: some of POST /a/* is route /a/open with auth = \"none\", where nobody is known and no session \
+                ends";
+    assert_eq!(accepted(&event("/a/*")).warnings, [said]);
+    assert_eq!(accepted(&event("/a/{x}/y")).warnings, [""; 0]);
+    refused(&event("/a/open"));
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sidegate::config::reference::{SECTIONS, Shape};
 
-use super::{accepted, assert_pinned, fixtures, parse, refused};
+use super::{accepted, assert_pinned, fixtures, parse, refused, whole_but_for};
 
 #[test]
 fn every_broken_file_gets_the_pinned_answer() {
@@ -80,8 +80,7 @@ fn whatever_a_key_says_it_is_taken_or_named() {
                         (format!("[{}]\n", section.path), format!("{}.{}", section.path, key.name))
                     }
                     Shape::Named => ("[upstream.default]\n".to_owned(), format!("upstream.default.{}", key.name)),
-                    Shape::List if key.name == "path" => ("[[route]]\n".to_owned(), "route[0].path".to_owned()),
-                    Shape::List => ("[[route]]\npath = '/p'\n".to_owned(), format!("route[0].{}", key.name)),
+                    Shape::List => (whole_but_for(section.path, key.name), format!("{}[0].{}", section.path, key.name)),
                 };
                 let text = format!("{text}{} = {junk}\n", key.name);
                 if let Err(problems) = parse(&text) {

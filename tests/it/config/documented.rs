@@ -2,7 +2,7 @@
 
 use sidegate::config::reference::{Kind, SECTIONS, Shape, page};
 
-use super::{accepted, assert_pinned, root};
+use super::{accepted, assert_pinned, root, whole_but_for};
 
 #[test]
 fn the_page_is_what_the_code_says() {
@@ -32,8 +32,8 @@ fn a_file_that_says_every_default_is_the_empty_file() {
 #[test]
 fn every_documented_word_is_accepted() {
     for section in SECTIONS {
-        let heading = match section.shape {
-            Shape::List => "[[route]]\npath = '/p'".to_owned(),
+        let heading = |key: &str| match section.shape {
+            Shape::List => whole_but_for(section.path, key),
             Shape::Named => "[upstream.default]".to_owned(),
             _ if section.path == "cookie" => "[cookie]\nmode = true".to_owned(),
             _ => section.heading(),
@@ -41,7 +41,7 @@ fn every_documented_word_is_accepted() {
         for key in section.keys {
             let Kind::Word(words) = key.kind else { continue };
             for word in words {
-                accepted(&format!("{heading}\n{} = '{word}'", key.name));
+                accepted(&format!("{}\n{} = '{word}'", heading(key.name), key.name));
             }
         }
     }
