@@ -1,0 +1,564 @@
+/**
+ * A session at a sidegate, for the scripts of a page: `fetch` with an access token that renews itself.
+ *
+ * A request that is answered with 401 because its token has expired is sent once more with a new one; whoever called
+ * sees only the second answer. However many requests and tabs are hit at once, one refresh is sent. It carries an
+ * `Idempotency-Key` that was stored together with the refresh token, so that a lost answer is repeated by the server,
+ * and a retry is never taken for a theft, not even after a reload.
+ *
+ * The access token is kept in memory. Tokens are sent to the origin of `base` and to no other.
+ */
+
+/** Paths of sidegate's endpoints, where they are not the usual ones. */
+export interface Endpoints {
+  login: string;
+  refresh: string;
+  logout: string;
+  logoutAll: string;
+  password: string;
+  sessions: string;
+}
+
+/** Where the refresh token is kept: `localStorage`, `sessionStorage`, or anything of that shape. */
+export type TokenStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+export interface Options {
+  /** Where sidegate is: `https://api.example`, or `location.origin`. */
+  base: string;
+  endpoints?: Partial<Endpoints>;
+  /** Default: `localStorage`, which all tabs share and which outlives a reload. */
+  storage?: TokenStorage;
+  /** The session has ended: by a logout here or in another tab, by the server, or by its age. Called once. */
+  onSignedOut?: (why: SignedOut) => void;
+  /** What happens, as it happens: for logs and demonstrations. Never holds a token. */
+  onEvent?: (event: ClientEvent) => void;
+  /** How long the answer to a refresh is waited for before it is asked again, in milliseconds. Default: 10 s. */
+  timeout?: number;
+}
+
+/** `logout`: somebody asked for it. `ended`: the server no longer knows the session. */
+export type SignedOut = "logout" | "ended";
+
+export type ClientEvent =
+  | { type: "signed-in"; here: boolean }
+  | { type: "request" | "retry"; id: number; method: string; url: string }
+  | { type: "answer"; id: number; status: number }
+  | { type: "refresh"; attempt: number }
+  /** A new access token; `expiresIn` is in seconds, from the moment the server made it. */
+  | { type: "tokens"; from: "login" | "refresh" | "another tab"; expiresIn: number }
+  /** The refresh could not be done now and is tried again after `wait` milliseconds, or given up for now (`null`). */
+  | { type: "unavailable"; status: number | null; wait: number | null }
+  | { type: "signed-out"; why: SignedOut };
+
+/** One of the user's sessions, as `GET /auth/sessions` tells it. Times are RFC 3339. */
+export interface Session {
+  id: string;
+  current: boolean;
+  created: string;
+  last_used: string;
+  ends: string;
+  address: string | null;
+  user_agent: string | null;
+}
+
+export interface Client {
+  /** Whether there is a session, as far as is known here. */
+  readonly signedIn: boolean;
+  /** Starts a session, in all tabs. Rejects with a {@link SidegateError}: `invalid_grant`: a wrong name or password. */
+  login(name: string, password: string): Promise<void>;
+  /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in, or that the API itself said so.
+   * While a refresh is not possible it rejects as without a network, or gives the 429 or 503 that the refresh got. */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /** Ends the session: here at once, on the server if it can be reached, which the result tells. */
+  logout(): Promise<boolean>;
+  /** Ends all sessions of the user, everywhere. Rejects with a {@link SidegateError}; then nothing has ended here. */
+  logoutEverywhere(): Promise<void>;
+  /** Sets a new password, which ends all other sessions of the user. Rejects with a {@link SidegateError}. */
+  changePassword(current: string, next: string): Promise<void>;
+  /** Where the user is signed in. Rejects with a {@link SidegateError}. */
+  sessions(): Promise<Session[]>;
+  /** Ends one session of the user. Rejects with a {@link SidegateError}. */
+  endSession(id: string): Promise<void>;
+}
+
+/** An answer of sidegate that is no success. */
+export class SidegateError extends Error {
+  constructor(
+    readonly status: number,
+    /** As in RFC 6749 §5.2: `invalid_grant`, `temporarily_unavailable`, … */
+    readonly code: string,
+    message: string,
+    /** Seconds after which it is worth trying again, if the server said so. */
+    readonly retryAfter: number | null,
+  ) {
+    super(message);
+    this.name = "SidegateError";
+  }
+}
+
+/** What is stored: a refresh token, and the key of the one rotation it will ever have. */
+interface Stored {
+  /** Which login it comes from; known to the tabs of this browser only. */
+  login: string;
+  refresh: string;
+  key: string;
+}
+
+/** An access token, and the key of the stored pair it came with. */
+interface Access {
+  login: string;
+  key: string;
+  token: string;
+}
+
+/** What the tabs tell each other. */
+type Message =
+  /** `before` is the key of the pair that was turned: what is stored may reach another tab later than this. */
+  | { type: "tokens"; access: Access; before: string | null; expiresIn: number }
+  | { type: "who has"; key: string }
+  | { type: "signed-in"; login: string }
+  | { type: "signed-out"; login: string; why: SignedOut };
+
+/** What became of the wish for a fresh access token. */
+type Renewed =
+  | { is: "fresh"; access: Access }
+  /** There is no session, or the server does not understand us. */
+  | { is: "none" }
+  /** Not now: the answer that said so, or why there was none. The session lives. */
+  | { is: "later"; answer: Response | TypeError };
+
+interface Pair {
+  access_token: string;
+  refresh_token: string;
+  expires_in: number;
+}
+
+const USUAL: Endpoints = {
+  login: "/login",
+  refresh: "/refresh",
+  logout: "/logout",
+  logoutAll: "/auth/logout-all",
+  password: "/auth/password",
+  sessions: "/auth/sessions",
+};
+
+const ATTEMPTS = 3;
+/** A refresh that may be tried again only after this long, or longer, is given up for now. In milliseconds. */
+const PATIENCE = 10_000;
+/** How long another tab is waited for that has the access token: longer when there must be one. In milliseconds. */
+const NEIGHBOUR = { surely: 1_000, perhaps: 100 };
+
+export function createClient(options: Options): Client {
+  const base = new URL(options.base, globalThis.location?.href);
+  const prefix = base.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
+  const endpoints = { ...USUAL, ...options.endpoints };
+  const name = `sidegate ${prefix}`;
+  const storage = options.storage ?? persistent();
+  const timeout = options.timeout ?? 10_000;
+  const emit = (event: ClientEvent): void => options.onEvent?.(event);
+
+  let access: Access | null = null;
+  let expiresIn = 0;
+  /** The login this page takes part in; `null`: nobody is signed in. */
+  let login: string | null = null;
+  let renewing: Promise<Renewed> | null = null;
+  let notBefore = { time: 0, answer: null as Response | null };
+  let channel: BroadcastChannel | null = null;
+  let waiting: ((access: Access) => void)[] = [];
+  let requests = 0;
+  /** What could not be stored; then it is good for this page only. */
+  let unstored: Stored | null = null;
+
+  // What is kept.
+
+  function read(): Stored | null {
+    if (unstored) return unstored;
+    try {
+      const stored = JSON.parse(storage.getItem(name) ?? "null") as Stored | null;
+      return stored && stored.login && stored.refresh && stored.key ? stored : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** What is stored now, after this page has followed what other tabs have done to it. */
+  function current(): Stored | null {
+    const stored = read();
+    if (!stored) {
+      ended("logout");
+    } else if (stored.login !== login) {
+      login = stored.login;
+      access = null;
+      emit({ type: "signed-in", here: false });
+    }
+    return stored;
+  }
+
+  function keep(pair: Pair, of: string, from: "login" | "refresh"): Access {
+    const before = read()?.key ?? null;
+    const stored: Stored = { login: of, refresh: pair.refresh_token, key: random() };
+    unstored = null;
+    try {
+      storage.setItem(name, JSON.stringify(stored));
+    } catch {
+      unstored = stored;
+    }
+    login = of;
+    access = { login: of, key: stored.key, token: pair.access_token };
+    expiresIn = pair.expires_in;
+    tell({ type: "tokens", access, before, expiresIn });
+    emit({ type: "tokens", from, expiresIn });
+    return access;
+  }
+
+  /** Forgets the session, and says so if there was one. */
+  function ended(why: SignedOut): void {
+    const was = login;
+    login = null;
+    access = null;
+    if (was === null) return;
+    if (read()?.login === was) storage.removeItem(name);
+    unstored = null;
+    tell({ type: "signed-out", login: was, why });
+    emit({ type: "signed-out", why });
+    options.onSignedOut?.(why);
+  }
+
+  // Other tabs.
+
+  function tell(message: Message): void {
+    channel?.postMessage(message);
+  }
+
+  function heard(message: Message): void {
+    if (message.type === "tokens") {
+      const key = current()?.key;
+      const isOurs = key === message.access.key || (key !== undefined && key === message.before);
+      if (!isOurs || access?.token === message.access.token) return;
+      access = message.access;
+      expiresIn = message.expiresIn;
+      emit({ type: "tokens", from: "another tab", expiresIn });
+      for (const resolve of waiting.splice(0)) resolve(access);
+    } else if (message.type === "who has") {
+      if (access?.key === message.key) tell({ type: "tokens", access, before: null, expiresIn });
+    } else if (message.type === "signed-out") {
+      if (message.login === login) ended(message.why);
+    } else {
+      current();
+    }
+  }
+
+  /** Asks the other tabs for the access token that came with this key. */
+  function ask(key: string, patience: number): Promise<Access | null> {
+    if (!channel) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(null), patience);
+      waiting.push((told) => {
+        clearTimeout(timer);
+        resolve(told);
+      });
+      tell({ type: "who has", key });
+    });
+  }
+
+  /** A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it. */
+  function open(): void {
+    if (channel || typeof BroadcastChannel === "undefined") return;
+    channel = new BroadcastChannel(name);
+    channel.onmessage = (event: MessageEvent<Message>) => heard(event.data);
+  }
+
+  function close(): void {
+    channel?.close();
+    channel = null;
+  }
+
+  // Asking the server.
+
+  function call(path: string, fields: object, more: Omit<RequestInit, "headers"> & { headers?: object } = {}) {
+    // A redirect is never followed: it would carry a password or a refresh token to wherever it points.
+    return globalThis.fetch(prefix + path, {
+      method: "POST",
+      body: JSON.stringify(fields),
+      cache: "no-store",
+      redirect: "error",
+      ...more,
+      headers: { "Content-Type": "application/json", ...more.headers },
+    });
+  }
+
+  /** An access token other than `stale`. One renewal at a time, for all requests of this page and all its tabs. */
+  async function renewed(stale: string | null): Promise<Renewed> {
+    const stored = current();
+    if (!stored) return { is: "none" };
+    if (access && access.token !== stale) return { is: "fresh", access };
+    renewing ??= alone(() => renew(stale)).finally(() => {
+      renewing = null;
+    });
+    return renewing;
+  }
+
+  /** One tab at a time. Where there are no locks (no HTTPS), the shared key makes two refreshes one. */
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    return globalThis.navigator?.locks ? navigator.locks.request(name, work) : work();
+  }
+
+  async function renew(stale: string | null): Promise<Renewed> {
+    let questioned: string | null = null;
+    for (let attempt = 1; ; attempt++) {
+      const stored = current();
+      if (!stored) return { is: "none" };
+      if (access && access.token !== stale) return { is: "fresh", access };
+      if (access?.key !== stored.key && questioned !== stored.key) {
+        questioned = stored.key;
+        const told = await ask(stored.key, access ? NEIGHBOUR.surely : NEIGHBOUR.perhaps);
+        if (told && told.token !== stale) return { is: "fresh", access: told };
+      }
+      const early = notBefore.time - Date.now();
+      if (early > PATIENCE && notBefore.answer) return { is: "later", answer: notBefore.answer.clone() };
+      if (early > 0) await sleep(early);
+
+      emit({ type: "refresh", attempt });
+      const answer = await turned(stored);
+      // Another tab may have logged in or out meanwhile, or refreshed where there are no locks: then this is too late.
+      const isStill = read()?.key === stored.key;
+      if (isStill && "access_token" in answer) {
+        return { is: "fresh", access: keep(answer, stored.login, "refresh") };
+      }
+      if (isStill && (await isRefused(answer))) {
+        if (await isTurnedElsewhere(answer, stored)) continue;
+        ended("ended");
+        return { is: "none" };
+      }
+      if ("access_token" in answer || !isStill) continue;
+      const wait = pause(answer, attempt);
+      emit({ type: "unavailable", status: answer instanceof Response ? answer.status : null, wait });
+      if (wait !== null) {
+        await sleep(wait);
+      } else {
+        return isTemporary(answer) ? { is: "later", answer } : { is: "none" };
+      }
+    }
+  }
+
+  /** One refresh: the new pair, another answer, or why none came. */
+  async function turned(stored: Stored): Promise<Pair | Response | TypeError> {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), timeout);
+    try {
+      const fields = { grant_type: "refresh_token", refresh_token: stored.refresh };
+      const headers = { "Idempotency-Key": stored.key };
+      const answer = await call(endpoints.refresh, fields, { headers, signal: patience.signal });
+      return answer.ok ? await pairIn(answer) : new Response(await answer.arrayBuffer(), answer);
+    } catch (error) {
+      // Without an answer, or with half of one: it is not known whether the server has turned the pair.
+      return error instanceof TypeError ? error : new TypeError("the refresh was not answered");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Without locks two tabs may be in each other's way, and what the winner stored may reach this one a little later. */
+  async function isTurnedElsewhere(answer: Pair | Response | TypeError, stored: Stored): Promise<boolean> {
+    if (!(answer instanceof Response && /already rotated/.test((await problem(answer)).message))) return false;
+    for (let look = 0; look < 4 && read()?.key === stored.key; look++) await sleep(NEIGHBOUR.surely / 4);
+    return read()?.key !== stored.key;
+  }
+
+  /** How long to wait before the next attempt, in milliseconds; `null`: no further one now. */
+  function pause(answer: Response | TypeError, attempt: number): number | null {
+    const own = 250 * 2 ** attempt * (0.75 + Math.random() / 2);
+    if (answer instanceof TypeError) {
+      const offline = globalThis.navigator?.onLine === false;
+      return attempt < ATTEMPTS && !offline ? own : null;
+    }
+    if (!isTemporary(answer)) return null;
+    const wait = (retryAfter(answer) ?? 0) * 1000 || own;
+    notBefore = { time: Date.now() + wait, answer: answer.clone() };
+    return attempt < ATTEMPTS && wait <= PATIENCE ? wait : null;
+  }
+
+  // What the page calls.
+
+  async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    // The body of a Request is used up by sending it; a stream in `init` can be sent only once.
+    const first = new Request(input instanceof Request ? input.clone() : input, init);
+    if (new URL(first.url).origin !== base.origin || first.headers.has("Authorization") || !current()) {
+      return globalThis.fetch(first);
+    }
+    const { method, url, signal } = first;
+    const id = ++requests;
+    const sendWith = async (request: Request, token: string): Promise<Response> => {
+      request.headers.set("Authorization", `Bearer ${token}`);
+      const answer = await globalThis.fetch(request);
+      emit({ type: "answer", id, status: answer.status });
+      return answer;
+    };
+
+    const token = access ? { is: "fresh" as const, access } : await unless(signal, renewed(null));
+    if (token.is === "later") return refused(token.answer);
+    if (token.is === "none") return globalThis.fetch(first);
+    emit({ type: "request", id, method, url });
+    const answer = await sendWith(first, token.access.token);
+    const isOver = answer.status === 401 && isExpired(answer, base.origin !== globalThis.location?.origin);
+    if (!isOver || init?.body instanceof ReadableStream) return answer;
+
+    const next = await unless(signal, renewed(token.access.token));
+    if (next.is === "none") return answer;
+    void answer.body?.cancel();
+    if (next.is === "later") return refused(next.answer);
+    emit({ type: "retry", id, method, url });
+    return sendWith(new Request(input, init), next.access.token);
+  }
+
+  async function asked(path: string, init?: RequestInit): Promise<Response> {
+    const answer = await send(prefix + path, init);
+    if (!answer.ok) throw await problem(answer);
+    return answer;
+  }
+
+  const client: Client = {
+    get signedIn() {
+      return current() !== null;
+    },
+    fetch: send,
+    async login(username, password) {
+      const answer = await call(endpoints.login, { grant_type: "password", username, password });
+      if (!answer.ok) throw await problem(answer);
+      const mine = random();
+      keep(await pairIn(answer), mine, "login");
+      tell({ type: "signed-in", login: mine });
+      emit({ type: "signed-in", here: true });
+    },
+    async logout() {
+      const stored = current();
+      if (!stored) return true;
+      ended("logout");
+      // Any token of the session will do, so that a refresh under way need not be waited for.
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        const fields = { refresh_token: stored.refresh };
+        const answer = await call(endpoints.logout, fields, { keepalive: true }).catch(() => null);
+        if (answer?.ok) return true;
+        if (attempt < ATTEMPTS) await sleep(250 * 2 ** attempt);
+      }
+      return false;
+    },
+    async logoutEverywhere() {
+      await asked(endpoints.logoutAll, { method: "POST" });
+      ended("logout");
+    },
+    async changePassword(password, next) {
+      const body = JSON.stringify({ password, new_password: next });
+      const answer = await asked(endpoints.password, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body,
+      });
+      keep(await pairIn(answer), login ?? random(), "login");
+    },
+    async sessions() {
+      const answer = await asked(endpoints.sessions);
+      return ((await answer.json()) as { sessions: Session[] }).sessions;
+    },
+    async endSession(id) {
+      await asked(`${endpoints.sessions}/${encodeURIComponent(id)}`, { method: "DELETE" });
+    },
+  };
+
+  open();
+  globalThis.addEventListener?.("pagehide", close);
+  globalThis.addEventListener?.("pageshow", () => {
+    open();
+    current();
+  });
+  login = read()?.login ?? null;
+  return client;
+}
+
+/** For pages that keep nothing: the session ends with the page, and is not shared with other tabs. */
+export function memoryStorage(): TokenStorage {
+  const items = new Map<string, string>();
+  return {
+    getItem: (name) => items.get(name) ?? null,
+    setItem: (name, value) => void items.set(name, value),
+    removeItem: (name) => void items.delete(name),
+  };
+}
+
+/** What survives a reload, unless the browser forbids it. */
+function persistent(): TokenStorage {
+  try {
+    return localStorage;
+  } catch {
+    return memoryStorage();
+  }
+}
+
+/** 128 random bits; also where `crypto.randomUUID` is missing (no HTTPS). */
+function random(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function sleep(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time));
+}
+
+/** Whether a 401 is about the token we sent. On another origin the challenge may be hidden from us. */
+function isExpired(answer: Response, isElsewhere: boolean): boolean {
+  const challenge = answer.headers.get("WWW-Authenticate");
+  return challenge === null ? isElsewhere : /\berror="?invalid_token\b/.test(challenge);
+}
+
+/** Whether the same is worth trying again. */
+function isTemporary(answer: Response | TypeError): boolean {
+  return answer instanceof TypeError || answer.status === 429 || answer.status >= 500;
+}
+
+/** Whether the server says that there is no such session. Nothing else may sign anybody out. */
+async function isRefused(answer: Pair | Response | TypeError): Promise<boolean> {
+  return answer instanceof Response && answer.status === 400 && (await problem(answer)).code === "invalid_grant";
+}
+
+/** Some networks answer everything with a page of their own, and with 200. */
+async function pairIn(answer: Response): Promise<Pair> {
+  const pair = (await answer.json()) as Partial<Pair> | null;
+  if (typeof pair?.access_token !== "string" || typeof pair.refresh_token !== "string") {
+    throw new TypeError("the answer holds no tokens");
+  }
+  return { access_token: pair.access_token, refresh_token: pair.refresh_token, expires_in: Number(pair.expires_in) };
+}
+
+/** In seconds. */
+function retryAfter(answer: Response): number | null {
+  const field = answer.headers.get("Retry-After");
+  return field !== null && /^\d+$/.test(field) ? Number(field) : null;
+}
+
+/** The answer that stands for one that could not be had now. */
+function refused(answer: Response | TypeError): Response {
+  if (answer instanceof TypeError) throw answer;
+  return answer.clone();
+}
+
+/** The error in an answer: RFC 6749 §5.2 or RFC 9457. */
+async function problem(answer: Response): Promise<SidegateError> {
+  const body = (await answer
+    .clone()
+    .json()
+    .catch(() => ({}))) as Record<string, unknown>;
+  const text = (...names: string[]): string | undefined =>
+    names.map((field) => body[field]).find((value): value is string => typeof value === "string");
+  const code = text("error") ?? (answer.status === 401 ? "invalid_token" : "error");
+  const message = text("error_description", "detail") ?? `the answer was ${answer.status}`;
+  return new SidegateError(answer.status, code, message, retryAfter(answer));
+}
+
+/** The work's outcome, or the signal's reason as soon as it is aborted. The work goes on for others. */
+function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
