@@ -7,6 +7,7 @@ mod account;
 mod admin;
 mod architecture;
 mod audit;
+mod browser;
 mod cli;
 mod clients;
 mod config;

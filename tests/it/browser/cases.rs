@@ -1,0 +1,70 @@
+//! One test per case of the scripts.
+
+use super::stage::Stage;
+
+/// Where the scripts are.
+pub(super) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+
+/// The cases of one script, each a test of its name.
+macro_rules! cases {
+    ($module:ident, $settings:expr, $($(#[$doc:meta])* $case:ident)*) => {
+        mod $module {
+            use super::*;
+
+            $(
+                $(#[$doc])*
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    Stage::new($settings).await.play(stringify!($module), stringify!($case)).await;
+                }
+            )*
+        }
+    };
+}
+
+cases! {
+    client, "",
+    an_expiry_amid_twenty_requests_is_one_refresh_and_nobody_notices
+    two_tabs_share_a_session_and_refresh_once
+    a_lost_answer_to_a_refresh_is_asked_for_again_with_the_same_key
+    a_refresh_that_is_never_answered_is_asked_for_again
+    a_lost_answer_is_asked_for_again_after_a_reload
+    an_hour_offline_ends_nothing
+    a_page_from_the_back_forward_cache_goes_on_with_the_tokens_of_today
+    a_logout_in_one_tab_ends_the_other
+    a_logout_everywhere_ends_the_users_other_browsers
+    one_session_of_several_is_seen_and_ended
+    while_the_store_is_down_the_person_stays_signed_in
+    a_gate_that_is_away_signs_nobody_out
+    tokens_go_to_no_other_origin
+    a_body_is_sent_again_whatever_it_is
+    who_aborts_a_request_does_not_abort_the_refresh
+    the_apis_own_401_is_handed_on
+    a_wrong_password_is_an_error_with_its_code
+    a_new_password_ends_the_other_sessions_and_not_this_one
+    without_locks_two_tabs_get_the_same_successor
+    another_login_is_followed_by_all_tabs
+}
+
+cases! {
+    recipes, "",
+    axios_goes_on_when_the_token_has_expired
+    ky_goes_on_when_the_token_has_expired
+}
+
+#[test]
+fn every_case_of_the_scripts_is_a_test() {
+    const TESTS: &str = include_str!("cases.rs");
+    for entry in std::fs::read_dir(FOLDER).expect("the scripts are there") {
+        let path = entry.expect("it can be read").path();
+        if path.extension().is_none_or(|extension| extension != "mjs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let functions = text.split("export async function ").skip(1).filter_map(|rest| rest.split('(').next());
+        for case in functions.filter(|case| case.contains('_')) {
+            assert!(TESTS.lines().any(|line| line.trim() == case), "{name}: {case} is never run");
+        }
+    }
+}
