@@ -23,7 +23,7 @@ cases! {
     oauth2_client, Runtime::Node, "oauth2_client", "",
     its_fetch_survives_every_expiry_without_a_word
     its_fetch_survives_an_expiry_that_its_own_clock_does_not_show
-    its_fetch_refreshes_once_for_parallel_requests
+    its_fetch_logs_nobody_out_when_parallel_requests_expire
     it_reads_a_wrong_password_as_invalid_grant
     it_reads_a_refresh_after_the_logout_as_invalid_grant
     it_reads_a_secret_that_no_client_has_as_invalid_client
