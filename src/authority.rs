@@ -20,7 +20,7 @@ use crate::domain::rotation::RotationPolicy;
 use crate::domain::secret::Fingerprint;
 use crate::domain::session::SessionId;
 use crate::domain::time::Timestamp;
-use crate::store::{Replica, Store, StoreError};
+use crate::store::{Cursor, Replica, Store, StoreError};
 use crate::telemetry::{Audit, Metrics};
 
 use self::feed::Contact;
@@ -31,6 +31,7 @@ use self::owed::Owed;
 use self::passwords::Passwords;
 use self::renewal::Renewals;
 use self::revocations::Revocations;
+use self::upstream_login::UpstreamLogin;
 use self::verified::VerifiedTokens;
 
 mod account;
@@ -53,10 +54,11 @@ mod refresh;
 mod renewal;
 pub mod revocations;
 pub mod revoke;
+pub mod upstream_login;
 pub mod verified;
 
 pub use self::account::{PasswordError, PasswordRequest};
-pub use self::login::{LoginError, LoginRequest};
+pub use self::login::{LoginError, LoginRequest, Submitted};
 pub use self::logout::LogoutError;
 pub use self::refresh::{RefreshError, RefreshRequest};
 pub use self::renewal::{RenewalRequest, Renewed};
@@ -73,7 +75,7 @@ pub struct Authority {
     /// How long a call to the store may take.
     store_timeout: Duration,
     client_id: String,
-    passwords: Option<Passwords>,
+    directory: Directory,
     limits: Limits,
     verified: VerifiedTokens,
     revocations: Revocations,
@@ -81,6 +83,8 @@ pub struct Authority {
     /// What has ended and is not in the store yet.
     owed: Owed,
     contact: RwLock<Option<Contact>>,
+    /// Where the feed stands.
+    position: Mutex<Option<Cursor>>,
     max_staleness: Duration,
     known: Mutex<Known>,
     /// One report at a time: an older word must not come after a newer one.
@@ -98,6 +102,16 @@ pub struct Authority {
     audit: Audit,
 }
 
+/// Who knows which password is whose.
+pub enum Directory {
+    /// We do.
+    Users(Passwords),
+    /// The application does.
+    Upstream(Box<UpstreamLogin>),
+    /// Nobody here.
+    None,
+}
+
 /// What an [`Authority`] is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
@@ -106,7 +120,7 @@ pub struct Parts {
     pub known_secrets: Vec<Fingerprint>,
     /// Who else serves.
     pub live: Vec<Replica>,
-    pub passwords: Option<Passwords>,
+    pub directory: Directory,
     pub clock: SharedClock,
     pub entropy: Entropy,
     pub metrics: Arc<Metrics>,
@@ -152,7 +166,7 @@ impl Authority {
     /// Builds the authority of one realm. Holds no revocations until [`Authority::load`] has read them.
     #[must_use]
     pub fn new(config: &checked::Config, parts: Parts) -> Self {
-        let Parts { store, keys, known_secrets, live, passwords, clock, entropy, metrics, audit } = parts;
+        let Parts { store, keys, known_secrets, live, directory, clock, entropy, metrics, audit } = parts;
         let revocations = Revocations::new(Arc::clone(&clock));
         for banned in keys.keyring.banned() {
             revocations.ban(banned.clone());
@@ -175,13 +189,14 @@ impl Authority {
             },
             store_timeout: config.store.timeout,
             client_id: config.access_token.client_id.clone(),
-            passwords,
+            directory,
             limits: Limits::new(config.rates, Arc::clone(&clock)),
             verified: VerifiedTokens::new(config.verified_cache),
             revocations,
             renewals: Renewals::new(),
             owed: Owed::default(),
             contact: RwLock::default(),
+            position: Mutex::default(),
             max_staleness: config.max_staleness,
             known: Mutex::default(),
             reporting: tokio::sync::Mutex::default(),

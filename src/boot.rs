@@ -16,7 +16,8 @@ use crate::admin::door::Door;
 use crate::admin::{self, Health};
 use crate::authority::keys::OpenedKeys;
 use crate::authority::passwords::Passwords;
-use crate::authority::{Authority, Parts, jose};
+use crate::authority::upstream_login::UpstreamLogin;
+use crate::authority::{Authority, Directory, Parts, jose};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::checked::{AdminListen, Config, Feed, Login};
 use crate::domain::observed::Ends;
@@ -188,13 +189,16 @@ async fn authority(
     store.report(&replica).await?;
     let keyring = realm::open_keys(config, store.as_ref(), &secrets).await?;
     let keys = OpenedKeys { replica, secrets, keyring };
-    let passwords = match &config.login {
+    let directory = match &config.login {
         Login::Users { argon2, min_length } => {
-            Some(Passwords::new(*argon2, *min_length, entropy).map_err(BootError::Passwords)?)
+            Directory::Users(Passwords::new(*argon2, *min_length, entropy).map_err(BootError::Passwords)?)
         }
-        Login::None => None,
+        Login::Upstream(login) => {
+            Directory::Upstream(Box::new(UpstreamLogin::new(login, config).map_err(BootError::UpstreamLogin)?))
+        }
+        Login::None => Directory::None,
     };
-    let parts = Parts { store, keys, known_secrets, live, passwords, clock, entropy, metrics, audit };
+    let parts = Parts { store, keys, known_secrets, live, directory, clock, entropy, metrics, audit };
     Ok(Authority::new(config, parts))
 }
 

@@ -30,5 +30,6 @@ pub mod session;
 pub mod strict_json;
 pub mod target;
 pub mod time;
+pub mod upstream_login;
 pub mod user;
 pub mod vault;

@@ -10,7 +10,7 @@ use crate::store::{Advanced, PasswordChange, StoreError};
 use crate::telemetry::Event;
 
 use super::passwords::{Check, PasswordsError};
-use super::{Authority, LogoutError, TokenPair};
+use super::{Authority, Directory, LogoutError, TokenPair};
 
 /// How often a password change that a refresh has overtaken is tried.
 const ATTEMPTS: usize = 3;
@@ -85,7 +85,7 @@ impl Authority {
         identity: &Identity,
         request: PasswordRequest,
     ) -> Result<TokenPair, PasswordError> {
-        let passwords = self.passwords.as_ref().ok_or(PasswordError::Internal)?;
+        let Directory::Users(passwords) = &self.directory else { return Err(PasswordError::Internal) };
         let slot = passwords.slot().await?;
         let turn = self.turn_at_password(identity.session, &request.from).await?;
         let account = self.store.account_of(&identity.subject).await?.ok_or(PasswordError::Refused)?;

@@ -165,6 +165,7 @@ impl Authority {
         }
         self.revocations.raise_realm_epoch(page.realm_epoch);
         self.touch(page.now, started.elapsed());
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.cursor.clone());
         self.look_at(&page).await?;
         Ok(page)
     }

@@ -16,7 +16,6 @@ use crate::domain::decision::Refusal;
 use crate::domain::rate::{Bucket, ClientNetwork, Rate};
 use crate::domain::session::{Origin, SessionId, Subject};
 use crate::domain::time::Timestamp;
-use crate::domain::user::UserName;
 use crate::store::{StoreError, Taking};
 use crate::telemetry::Event;
 
@@ -125,7 +124,7 @@ impl Authority {
     /// from: right credentials make that one whole again. Who is logged in from the same address has one of their own.
     pub(super) async fn turn_as(
         &self,
-        name: &UserName,
+        name: &str,
         subject: Option<&Subject>,
         from: &Origin,
     ) -> Result<Option<Bucket>, NoTurn> {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::admin::door::DoorError;
 use crate::authority::keyring::KeyringError;
 use crate::authority::passwords::PasswordsError;
+use crate::authority::upstream_login::UpstreamLoginError;
 use crate::domain::secret::Fingerprint;
 use crate::store::{OpenError, StoreError};
 
@@ -40,6 +41,8 @@ pub enum BootError {
     Audit(io::ErrorKind),
     #[error("login.users.argon2_memory: {0}")]
     Passwords(PasswordsError),
+    #[error("login.upstream: {0}")]
+    UpstreamLogin(UpstreamLoginError),
 }
 
 impl BootError {

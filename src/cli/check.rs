@@ -20,7 +20,13 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<ExitCode, Failure> {
         say(format_args!("  upstream  {name}: http://{}:{}", upstream.host, upstream.port))?;
     }
     say(format_args!("  store     {}", config.store.location))?;
-    say(format_args!("  login     {}", if config.login == Login::None { "none" } else { "built-in users" }))?;
+    match &config.login {
+        Login::Users { .. } => say("  login     built-in users")?,
+        Login::Upstream(login) => {
+            say(format_args!("  login     {} {} of {}", login.method, login.target.path(), login.upstream))?;
+        }
+        Login::None => say("  login     none")?,
+    }
     say(format_args!("  routes    {}, everything else needs a token", config.routes.routes().len()))?;
     for warning in &config.warnings {
         say(format_args!("warning: {warning}"))?;

@@ -52,6 +52,9 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, Failure> {
+    if matches!(config.login, Login::Upstream(_)) {
+        built_in_users(config)?;
+    }
     // Before anything is changed: what cannot be recorded is not done.
     let audit = audit(config)?;
     let record = |outcome: &'static str, name: &UserName| audit.record(&Event::new("user", outcome).user(name));
@@ -155,6 +158,9 @@ async fn new_hash(config: &Config, name: &UserName) -> Result<PasswordHash, Fail
 fn built_in_users(config: &Config) -> Result<(usize, Argon2), Failure> {
     match config.login {
         Login::Users { min_length, argon2 } => Ok((min_length, argon2)),
+        Login::Upstream(_) => Err(Failure::Other(
+            "login.provider is \"upstream\": there are no built-in users\n  hint: the application keeps them".into(),
+        )),
         Login::None => Err(Failure::Other("login.provider is \"none\": there are no built-in users".into())),
     }
 }

@@ -6,13 +6,14 @@ mod cookie;
 mod endpoint;
 mod identity;
 mod login;
+mod login_upstream;
 mod on_response;
 mod route;
 mod server;
 mod store;
 mod token;
 
-use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel};
+use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel, Login};
 use super::document::{Document, Setting};
 use crate::domain::rotation::RotationPolicy;
 
@@ -45,6 +46,9 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         endpoint::warn_of_shadowed_routes(document, endpoints, routes);
         if let Some(Setting::On(mode)) = &cookie {
             cookie::fits(document, mode, endpoints, routes);
+        }
+        if let Some(Login::Upstream(login)) = &login {
+            login_upstream::warn_of_other_ways_in(document, login, endpoints, routes);
         }
     }
     let observed = on_response::events(document, endpoints.as_ref(), routes.as_ref());

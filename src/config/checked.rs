@@ -17,6 +17,8 @@ use crate::domain::observed::Events;
 use crate::domain::rate::Rate;
 use crate::domain::rotation::RotationPolicy;
 use crate::domain::route::RouteTable;
+use crate::domain::target::Target;
+use crate::domain::upstream_login::{BodyTemplate, LoginRules};
 
 /// Everything one sidegate runs with.
 #[derive(Clone, Debug)]
@@ -192,12 +194,33 @@ pub struct Session {
     pub per_subject: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Login {
     /// The built-in directory.
     Users { min_length: usize, argon2: Argon2 },
+    /// The application's own login.
+    Upstream(Box<UpstreamLogin>),
     /// No login here.
     None,
+}
+
+/// How the application's own login is asked, and what its answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamLogin {
+    /// Which of the upstreams.
+    pub upstream: String,
+    pub method: http::Method,
+    pub target: Target,
+    /// Fields of a login that hold name and password.
+    pub username: String,
+    pub password: String,
+    pub body: BodyTemplate,
+    pub rules: LoginRules,
+    /// Asked with `GET` after a success.
+    pub probe: Option<Target>,
+    /// Scheme and authority of `server.public_url`: how clients reach the application.
+    pub public_scheme: &'static str,
+    pub public_host: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 mod access;
 mod cookie;
+mod login_upstream;
 mod page;
 mod token;
 mod traffic;
@@ -29,6 +30,11 @@ pub const SECTIONS: &[Section] = &[
     token::VERIFICATION,
     access::LOGIN,
     access::LOGIN_USERS,
+    login_upstream::LOGIN_UPSTREAM,
+    login_upstream::SUCCESS,
+    login_upstream::REFUSED,
+    login_upstream::SUBJECT,
+    login_upstream::CLAIMS,
     access::ENDPOINT,
     cookie::COOKIE,
     access::IDENTITY,

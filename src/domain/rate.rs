@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::secret::sha256;
 use super::session::SessionId;
 use super::time::{Timestamp, millis};
-use super::user::UserName;
 
 /// A bucket of `most`, to which one comes back at each `pace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +61,14 @@ pub struct Bucket([u8; 32]);
 impl Bucket {
     /// Logins with a name, whether or not it is somebody's.
     #[must_use]
-    pub fn login_as(name: &UserName) -> Self {
-        Self::new("account", name.as_str().as_bytes())
+    pub fn login_as(name: &str) -> Self {
+        Self::new("account", name.as_bytes())
     }
 
     /// Logins with a name from where its owner is already logged in: a stranger cannot empty this one.
     #[must_use]
-    pub fn login_at_home(name: &UserName, network: ClientNetwork) -> Self {
-        Self::new("account at home", &[&network.0.octets()[..], name.as_str().as_bytes()].concat())
+    pub fn login_at_home(name: &str, network: ClientNetwork) -> Self {
+        Self::new("account at home", &[&network.0.octets()[..], name.as_bytes()].concat())
     }
 
     #[must_use]

@@ -212,7 +212,10 @@ pub fn login_error(error: &LoginError) -> Answer {
         LoginError::Refused => oauth_error(400, "invalid_grant", "the user name or the password is wrong"),
         LoginError::Limited(wait) => too_many(*wait, "too many attempts to log in"),
         LoginError::Busy => unavailable("too many logins at once"),
-        LoginError::Unavailable(_) => unavailable("logins are not possible at the moment"),
+        LoginError::Unavailable(_) | LoginError::NoAnswer => unavailable("logins are not possible at the moment"),
+        LoginError::Unclear => {
+            oauth_error(502, "server_error", "the application's answer to the login was not understood")
+        }
         LoginError::Internal => oauth_error(500, "server_error", "the login failed"),
     }
 }

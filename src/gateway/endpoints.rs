@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, LoginRequest, RefreshRequest, TokenPair};
+use crate::authority::{Authority, LoginRequest, RefreshRequest, Submitted, TokenPair};
 use crate::clock::Stopwatch;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{Credential, FieldFault, Refusal};
@@ -157,9 +157,11 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
     if fields.client(request, authority.client_id())?.is_some_and(|client| client != authority.client_id()) {
         return Err(BadRequest::Client { basic: false });
     }
-    let name = fields.get("username").ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
-    let password = fields.password("password").ok_or(BadRequest::Malformed("password is missing, or too long"))?;
-    let login = LoginRequest { name, password, from: request.from.clone() };
+    let (name, password) = authority.login_fields();
+    refuse_in_query(request.query.as_deref(), &[password])?;
+    let name = fields.get(name).ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
+    let password = fields.password(password).ok_or(BadRequest::Malformed("password is missing, or too long"))?;
+    let login = LoginRequest { name, password, submitted: Submitted(fields.0), from: request.from.clone() };
     Ok(match authority.login(login).await {
         Ok(pair) => request.give(&pair, authority),
         Err(error) => answer::login_error(&error),
@@ -236,7 +238,7 @@ impl Fields {
         if request.method != Method::POST {
             return Err(BadRequest::Method);
         }
-        refuse_secrets_in_query(request.query.as_deref())?;
+        refuse_in_query(request.query.as_deref(), &SECRETS)?;
         if request.body.is_empty() {
             return Ok(Self(Vec::new()));
         }
@@ -290,6 +292,8 @@ impl Fields {
             match value {
                 Value::String(text) => fields.push((name, Zeroizing::new(text))),
                 Value::Null => {}
+                // `"remember": true` is what a form says with a text.
+                Value::Bool(_) | Value::Number(_) if !known => fields.push((name, Zeroizing::new(value.to_string()))),
                 _ if known => return Err(BadRequest::Malformed("a field must be a string")),
                 _ => {}
             }
@@ -364,11 +368,12 @@ fn form_decode(text: &str) -> String {
 }
 
 /// Queries end up in logs and histories: a secret there is refused, not used (RFC 9700 §4.3.2).
-fn refuse_secrets_in_query(query: Option<&str>) -> Result<(), BadRequest> {
-    const SECRETS: [&str; 5] = ["refresh_token", "access_token", "token", "password", "client_secret"];
+fn refuse_in_query(query: Option<&str>, secrets: &[&str]) -> Result<(), BadRequest> {
     let query = query.unwrap_or_default();
-    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| SECRETS.contains(&name.as_ref())) {
+    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| secrets.contains(&name.as_ref())) {
         return Err(BadRequest::Malformed("secrets are not read from the query"));
     }
     Ok(())
 }
+
+const SECRETS: [&str; 5] = ["refresh_token", "access_token", "token", "password", "client_secret"];

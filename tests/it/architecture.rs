@@ -59,6 +59,7 @@ const DOMAIN_CRATES: &[&str] = &[
     "thiserror",
     "jsonwebtoken",
     "bytes",
+    "form_urlencoded",
 ];
 
 /// What a module may not name although its crate is allowed: module, name, reason.
@@ -86,6 +87,7 @@ const ANY_STORE: &str = "the use cases work with any store";
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("pingora", &["boot", "gateway"], "the proxy is known to the gateway and to what starts it"),
     ("sqlx", &["store::*"], "SQL is known to the stores"),
+    ("reqwest", &["authority::upstream_login"], "sidegate asks nobody but the application's login"),
     ("moka", &["authority"], "caches belong to the authority"),
     ("axum", &["admin", "demo", "gateway::endpoints"], "the router is known to what answers by itself"),
     ("rand", &["clock"], "randomness is an argument; one file draws it"),

@@ -31,4 +31,5 @@ mod requirements;
 mod store;
 mod support;
 mod token_format;
+mod upstream_login;
 mod words;

@@ -23,6 +23,11 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     let (logout_all, password) = (path("logout_all"), path("password"));
     let (sessions, me) = (path("sessions"), path("me"));
     let no_login = matches!(login, Some(Login::None));
+    let no_users = no_login || matches!(login, Some(Login::Upstream(_)));
+    if matches!(login, Some(Login::Upstream(_))) && section.has("password") && matches!(password, Some(Setting::On(_)))
+    {
+        document.warn("endpoint.password: not served, since login.provider is \"upstream\"");
+    }
     if no_login && section.has("login") && matches!(login_path, Some(Setting::On(_))) {
         document.warn("endpoint.login: not served, since login.provider is \"none\"");
     }
@@ -31,7 +36,7 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
         refresh: refresh?.on(),
         logout: logout?.on(),
         logout_all: logout_all?.on(),
-        password: password?.on().filter(|_| !no_login),
+        password: password?.on().filter(|_| !no_users),
         sessions: sessions?.on(),
         me: me?.on(),
     })

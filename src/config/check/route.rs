@@ -149,7 +149,7 @@ fn scope(entry: &Entry<'_>) -> Option<String> {
 }
 
 /// Only what can be compared without doubt: no fractions, lists or tables.
-fn required_claims(entry: &Entry<'_>) -> Option<Map<String, Value>> {
+pub(super) fn required_claims(entry: &Entry<'_>) -> Option<Map<String, Value>> {
     let read = |member: &Entry<'_>| match member.value() {
         DeValue::String(_) => member.text().map(Value::from),
         DeValue::Boolean(flag) => Some(Value::from(*flag)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use super::Document;
 use crate::config::problem::{Place, Problem};
@@ -229,19 +229,18 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// The members of an inline table.
+    /// The members of an inline table, in the file's order.
     pub(in crate::config) fn members(&self) -> Option<Vec<(String, Entry<'d>)>> {
         match &self.value {
-            Cow::Borrowed(DeValue::Table(table)) => Some(
-                table
-                    .iter()
-                    .map(|(name, value)| {
-                        let key_path = format!("{}.{}", self.key_path, in_quotes(name.get_ref()));
-                        let entry = Self::in_file(self.document, self.key, key_path, value);
-                        (name.get_ref().clone().into_owned(), entry)
-                    })
-                    .collect(),
-            ),
+            Cow::Borrowed(DeValue::Table(table)) => {
+                let mut members: Vec<_> = table.iter().collect();
+                members.sort_by_key(|(name, _)| name.span().start);
+                let member = |(name, value): (&Spanned<DeString<'_>>, _)| {
+                    let key_path = format!("{}.{}", self.key_path, in_quotes(name.get_ref()));
+                    (name.get_ref().clone().into_owned(), Self::in_file(self.document, self.key, key_path, value))
+                };
+                Some(members.into_iter().map(member).collect())
+            }
             Cow::Owned(DeValue::Table(_)) => Some(Vec::new()),
             _ => {
                 self.refuse("not a table", self.accepted());

@@ -8,10 +8,10 @@ pub(super) const LOGIN: Section = Section {
     doc: "Who can log in.",
     keys: &[key(
         "provider",
-        Kind::Word(&["users", "none"]),
+        Kind::Word(&["users", "upstream", "none"]),
         r#""users""#,
-        "`users`: the users in the store, made with `sidegate users add`. `none`: no login here, the login endpoint is \
-         off.",
+        "`users`: the users in the store, made with `sidegate users add`. `upstream`: the application's own login is \
+         asked. `none`: no login here, the login endpoint is off.",
     )],
 };
 

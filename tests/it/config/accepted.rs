@@ -282,3 +282,52 @@ fn an_event_that_is_public_in_part_is_worth_a_word() {
     assert_eq!(accepted(&event("/a/{x}/y")).warnings, [""; 0]);
     refused(&event("/a/open"));
 }
+
+#[test]
+fn a_login_by_the_upstream_sends_name_and_password_unless_told_otherwise() {
+    let least = "login.provider = 'upstream'\n[login.upstream]\nrequest = 'POST /session'\nsuccess = { member = '/id' }\n\
+                 subject = { json = '/id' }\n";
+    let config = accepted(&format!("server.public_url = 'https://app.example:8443/below'\n{least}"));
+    let Login::Upstream(login) = config.login else { panic!("it is the upstream's") };
+    assert_eq!(
+        (login.upstream.as_str(), login.public_scheme, login.public_host.as_str()),
+        ("default", "https", "app.example:8443")
+    );
+    let body = login.body.fill(|field| Some(if field == "username" { "ann" } else { "a&b" }));
+    assert_eq!(*body.bytes, b"username=ann&password=a%26b");
+    assert_eq!((config.endpoints.login.as_deref(), config.endpoints.password), (Some("/login"), None));
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn other_ways_to_the_upstreams_login_are_warned_of() {
+    let warnings = |more: &str| {
+        accepted(&format!(
+            "login.provider = 'upstream'\n{more}\n[login.upstream]\nrequest = 'POST /login.php'\n\
+             success = {{ member = '/id' }}\nsubject = {{ json = '/id' }}\n"
+        ))
+        .warnings
+    };
+    let open = ["login.upstream.request: POST /login.php needs no token, so clients can log in there without sidegate"];
+    assert_eq!(warnings("route = [{ path = '/login.php', auth = 'none' }]"), open);
+    assert_eq!(warnings("route = [{ path = '/login.php', methods = ['GET'], auth = 'none' }]"), [""; 0]);
+    assert_eq!(
+        warnings(
+            "route = [{ path = '/login.php', auth = 'none', upstream = 'b' }]\nupstream.default.url = 'http://a'\nupstream.b.url = 'http://b'"
+        ),
+        [""; 0]
+    );
+    let hidden = ["login.upstream.request: an endpoint of sidegate has the path /login.php, and is no login"];
+    assert_eq!(warnings("endpoint.logout = '/login.php'"), hidden);
+    assert_eq!(warnings("endpoint.login = '/login.php'"), [""; 0], "that is what people are to use");
+}
+
+#[test]
+fn a_cookie_alone_is_a_poor_sign_and_a_password_endpoint_is_not_served() {
+    let config = accepted(
+        "login.provider = 'upstream'\nendpoint.password = '/pw'\n[login.upstream]\nrequest = 'POST /in'\n\
+         success = { sets_cookie = 'SID' }\nsubject = { form = 'username' }\n",
+    );
+    assert!(config.warnings[0].starts_with("login.upstream.success.sets_cookie: "), "{:?}", config.warnings);
+    assert_eq!(config.warnings[1], "endpoint.password: not served, since login.provider is \"upstream\"");
+}

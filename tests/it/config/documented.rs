@@ -2,7 +2,7 @@
 
 use sidegate::config::reference::{Kind, SECTIONS, Shape, page};
 
-use super::{accepted, assert_pinned, root, whole_but_for};
+use super::{accepted, assert_pinned, parse, root, whole_but_for};
 
 #[test]
 fn the_page_is_what_the_code_says() {
@@ -41,7 +41,11 @@ fn every_documented_word_is_accepted() {
         for key in section.keys {
             let Kind::Word(words) = key.kind else { continue };
             for word in words {
-                accepted(&format!("{}\n{} = '{word}'", heading(key.name), key.name));
+                // What else a word asks for may be missing.
+                let refused = parse(&format!("{}\n{} = '{word}'", heading(key.name), key.name)).err();
+                let problems = refused.into_iter().flat_map(|problems| problems.list);
+                let about_it = problems.filter(|problem| problem.key_path.ends_with(&format!(".{}", key.name)));
+                assert_eq!(about_it.collect::<Vec<_>>(), [], "{} = {word:?}", key.name);
             }
         }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use sidegate::authority::keyring::Keyring;
 use sidegate::authority::keys::OpenedKeys;
 use sidegate::authority::passwords::Passwords;
-use sidegate::authority::{Authority, LoginRequest, Parts, RefreshError, RefreshRequest, TokenPair};
+use sidegate::authority::{
+    Authority, Directory, LoginRequest, Parts, RefreshError, RefreshRequest, Submitted, TokenPair,
+};
 use sidegate::clock::{Entropy, SharedClock, Stopwatch};
 use sidegate::config::checked::{Argon2, AuditOutput, Config};
 use sidegate::config::{self, Surroundings};
@@ -141,7 +143,7 @@ fn authority(config: &Config, keyring: Keyring, store: Arc<dyn Store>, clock: Sh
         live: Vec::new(),
         audit: audit.unwrap(),
         known_secrets: vec![secret().fingerprint()],
-        passwords: Some(Passwords::new(ARGON2, 12, Entropy).unwrap()),
+        directory: Directory::Users(Passwords::new(ARGON2, 12, Entropy).unwrap()),
         clock,
         entropy: Entropy,
         metrics,
@@ -155,8 +157,12 @@ fn given(pair: TokenPair) -> Given {
 
 impl System for Real {
     async fn login(&self, replica: usize, name: &str, password: &str, from: &Origin) -> Option<Given> {
-        let request =
-            LoginRequest { name: name.to_owned(), password: Password::new(password.to_owned()), from: from.clone() };
+        let request = LoginRequest {
+            name: name.to_owned(),
+            password: Password::new(password.to_owned()),
+            submitted: Submitted::default(),
+            from: from.clone(),
+        };
         self.replicas[replica].login(request).await.ok().map(given)
     }
 

@@ -90,6 +90,10 @@ impl Deployment {
         {
             store.remove("url");
         }
+        if let Some(toml::Value::Table(login)) = merged.get_mut("login").filter(|login| login.get("provider").is_some())
+        {
+            login.remove("users");
+        }
         let deployment = Self { upstream, home, database, settings: merged };
         deployment.write_config("config.toml", free_address(), free_address());
         let migrated = deployment.command(&["migrate"]).await;
