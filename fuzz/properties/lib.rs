@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod body;
 pub mod config;
+pub mod cookie;
 pub mod forwarded;
 pub mod head;
 pub mod identity;
@@ -17,10 +18,11 @@ pub mod target;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target.
-pub const ALL: [(&str, Property); 9] = [
+pub const ALL: [(&str, Property); 10] = [
     ("access_token", access_token::holds),
     ("body", body::holds),
     ("config", config::holds),
+    ("cookie", cookie::holds),
     ("forwarded", forwarded::holds),
     ("head", head::holds),
     ("identity", identity::holds),

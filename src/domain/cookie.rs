@@ -109,12 +109,10 @@ impl SessionCookies {
     pub fn read<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Presented<'a>, CookieFault> {
         let mut presented = Presented::default();
         for crumb in lines.into_iter().flat_map(crumbs) {
-            let (name, value) = crumb;
-            let Some(name) = name.filter(|name| !name.trim_ascii().is_empty()) else {
-                if self.is_ours(value) {
-                    return Err(CookieFault::Nameless);
-                }
-                continue;
+            let (name, value) = match crumb {
+                Crumb::Named(name, value) => (name, value),
+                Crumb::Nameless(value) if self.is_ours(value) => return Err(CookieFault::Nameless),
+                Crumb::Nameless(_) => continue,
             };
             let Some(kind) = [Kind::Access, Kind::Refresh].into_iter().find(|kind| self.reads_like(name, *kind)) else {
                 continue;
@@ -137,15 +135,12 @@ impl SessionCookies {
     /// A `Cookie` line without what is ours, or could be taken for it; `None` if nothing is left.
     #[must_use]
     pub fn without_ours(&self, line: &[u8]) -> Option<Vec<u8>> {
-        let ours = |(name, value): (Option<&[u8]>, &[u8])| match name {
-            Some(name) if !name.trim_ascii().is_empty() => self.is_ours(name),
-            _ => self.is_ours(value),
-        };
         let pieces = || line.split(|&byte| byte == b';');
-        if !pieces().any(|piece| ours(crumb(piece))) {
+        let ours = |piece: &[u8]| self.is_ours(Crumb::read(piece).name());
+        if !pieces().any(ours) {
             return Some(line.to_vec());
         }
-        let left: Vec<&[u8]> = pieces().filter(|piece| !ours(crumb(piece))).map(<[u8]>::trim_ascii).collect();
+        let left: Vec<&[u8]> = pieces().filter(|piece| !ours(piece)).map(<[u8]>::trim_ascii).collect();
         (!left.is_empty()).then(|| left.join(&b"; "[..]))
     }
 
@@ -153,10 +148,7 @@ impl SessionCookies {
     #[must_use]
     pub fn is_set_by(&self, line: &[u8]) -> bool {
         let pair = line.split(|&byte| byte == b';').next().unwrap_or_default();
-        match crumb(pair) {
-            (Some(name), _) if !name.trim_ascii().is_empty() => self.is_ours(name),
-            (_, value) => self.is_ours(value),
-        }
+        self.is_ours(Crumb::read(pair).name())
     }
 
     /// Whatever begins as ours do, in any case: the rest of the names is ours to use one day.
@@ -192,22 +184,37 @@ impl CookieFault {
     }
 }
 
-/// Name, if there is a `=`, and value of each cookie of a line. Quotes mean nothing to a browser, nor here.
-fn crumbs(line: &[u8]) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
-    line.split(|&byte| byte == b';').map(crumb)
+/// The cookies of a line. Quotes mean nothing to a browser, nor here.
+fn crumbs(line: &[u8]) -> impl Iterator<Item = Crumb<'_>> {
+    line.split(|&byte| byte == b';').map(Crumb::read)
 }
 
-fn crumb(piece: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let piece = trim_after_separator(piece);
-    match piece.iter().position(|&byte| byte == b'=') {
-        Some(at) => (Some(&piece[..at]), &piece[at + 1..]),
-        None => (None, piece),
+/// One cookie of a line.
+enum Crumb<'a> {
+    Named(&'a [u8], &'a [u8]),
+    /// What a browser takes for a value alone, and a server perhaps for a name and a value.
+    Nameless(&'a [u8]),
+}
+
+impl<'a> Crumb<'a> {
+    fn read(piece: &'a [u8]) -> Self {
+        let piece = piece.trim_ascii_start();
+        match piece.iter().position(|&byte| byte == b'=') {
+            Some(at) if at > 0 => Self::Named(&piece[..at], &piece[at + 1..]),
+            _ => {
+                let begins = piece.iter().position(|&byte| byte != b'=' && !byte.is_ascii_whitespace());
+                Self::Nameless(&piece[begins.unwrap_or(piece.len())..])
+            }
+        }
     }
-}
 
-/// One space follows each `;` (RFC 6265 §4.2.1); others do no harm there.
-fn trim_after_separator(piece: &[u8]) -> &[u8] {
-    piece.trim_ascii_start()
+    /// What somebody might take for its name.
+    fn name(&self) -> &'a [u8] {
+        match self {
+            Self::Named(name, _) => name,
+            Self::Nameless(value) => value,
+        }
+    }
 }
 
 /// A value as both our tokens are spelled: letters, digits, `-`, `_` and `.`.
@@ -313,6 +320,7 @@ mod tests {
             " __host-shop-refresh = x",
             "__Host-shop-more=1",
             "=__Host-shop-access=x",
+            "= =__Host-shop-access=x",
             "__Host-shop-access",
         ] {
             assert!(cookies().is_set_by(line.as_bytes()), "{line}");

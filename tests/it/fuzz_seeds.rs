@@ -39,6 +39,11 @@ fn every_mutated_configuration_holds() {
 }
 
 #[test]
+fn every_mutated_cookie_line_holds() {
+    mutated("cookie", 20_000);
+}
+
+#[test]
 fn every_mutated_forwarding_line_holds() {
     mutated("forwarded", 20_000);
 }
