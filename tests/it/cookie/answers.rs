@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::browser::{from_our_page, login, refresh_tokens};
 use super::{ACCESS, Browser, REFRESH, SetCookie, Site};
-use crate::support::deployment::PASSWORD;
+use crate::support::deployment::{Deployment, PASSWORD, StoreKind};
 use crate::support::raw::{self, RawClient, RawResponse, request};
 use crate::support::upstream::Script;
 
@@ -51,14 +51,17 @@ async fn a_cookie_is_kept_no_longer_than_the_session_lives() {
 /// CK-2: half a pair would be no session, and one that is cut none either.
 #[tokio::test]
 async fn a_token_that_no_browser_keeps_is_a_failed_login_and_said_why() {
-    let site = Site::new("log.level = \"error\"").await;
+    let deployment = Deployment::new(StoreKind::Sqlite, "cookie.mode = true").await;
     let long = format!("about=\"{}\"", "x".repeat(3500));
-    site.deployment.add_user("long", PASSWORD, &["--claim", &long]).await;
+    deployment.add_user("long", PASSWORD, &["--claim", &long]).await;
+    let replica = deployment.replica().await;
     let body = json!({ "username": "long", "password": PASSWORD });
-    let answer = raw::exchange(site.gate(), from_our_page(request("POST", "/login").json(&body)).bytes()).await;
+    let answer = raw::exchange(replica.gate, from_our_page(request("POST", "/login").json(&body)).bytes()).await;
     assert_eq!(answer.status, 500, "{}", answer.text());
     assert_eq!(SetCookie::all(&answer), []);
     assert!(!answer.text().contains("eyJ"));
+    let said = replica.process.wait_for("more than browsers keep").await;
+    assert!(said.contains("give its user fewer or shorter claims") && !said.contains("eyJ"), "{said}");
 }
 
 /// A request whose access token has ended gets its answer, and new cookies with it: whatever the answer is.
@@ -106,7 +109,7 @@ async fn the_new_cookies_come_with_whatever_answer_follows() {
     assert_eq!((quiet.status, SetCookie::all(&quiet)), (200, vec![]), "nothing to renew");
 }
 
-/// CK-11: a WebSocket that is opened with an ended access token brings the cookies with its 101.
+/// A WebSocket that is opened with an ended access token brings the cookies with its 101.
 #[tokio::test]
 async fn an_answer_that_switches_protocols_brings_them_too() {
     let mut site = Site::new("").await;

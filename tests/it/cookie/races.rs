@@ -236,3 +236,24 @@ async fn a_store_that_is_gone_costs_nobody_the_cookies() {
     assert_ne!(browser.refresh, held.refresh);
     assert_eq!(site.generation(&session).await, Some(1));
 }
+
+/// What could not be stored ends here at once and there later; the cookies stay, so that it can be asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_that_is_not_stored_yet_clears_nothing() {
+    let server = blocking(|| Server::start(Durability::Off)).await;
+    let site = Site::on(server.database().await, "store.timeout = \"300ms\"").await;
+    let mut browser = Browser::logged_in(site.gate()).await;
+    let stopping = server.clone();
+    blocking(move || stopping.stop()).await;
+    let answer = browser.send(site.gate(), &from_our_page(request("POST", "/logout"))).await;
+    assert_eq!((answer.status, SetCookie::all(&answer)), (503, vec![]), "{}", answer.text());
+    assert_ne!(browser.get(site.gate(), "/").await.status, 200, "here it has ended");
+    assert!(browser.refresh.is_some());
+
+    let starting = server.clone();
+    blocking(move || starting.start_again()).await;
+    until(PATIENCE, "it is cleared", async || {
+        browser.get(site.gate(), "/").await.status == 401 && browser == Browser::default()
+    })
+    .await;
+}
