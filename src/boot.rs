@@ -112,6 +112,7 @@ pub async fn start_on(
         slots: Arc::new(Semaphore::new(config.limits.connections)),
         metrics,
         phase: lifecycle.watch(),
+        cors: config.cors.clone(),
         never: watch::channel(false).1,
     });
     let mut listeners = JoinSet::new();

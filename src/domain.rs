@@ -7,6 +7,7 @@ pub mod access_token;
 pub mod answer_sign;
 pub mod body;
 pub mod cookie;
+pub mod cors;
 pub mod csrf;
 pub mod decision;
 pub mod forwarded;

@@ -17,12 +17,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::authority::Authority;
 use crate::config::checked::{Config, Limits, Network};
+use crate::domain::cors::Cors;
 use crate::domain::decision::{Credential, Permit};
 use crate::domain::forwarded::{client_address, client_scheme};
 use crate::domain::identity::IdentityHeaders;
@@ -36,6 +38,7 @@ use self::admit::{Admission, Admitted, Rules};
 use self::answer::{Answer, BadRequest};
 use self::context::RequestContext;
 use self::cookies::{Asked, Cookies, Look};
+use self::cors::MarkAnswers;
 use self::endpoints::{Endpoint, EndpointRequest};
 use self::forward::Outgoing;
 use self::tunnel::Tunnel;
@@ -47,6 +50,7 @@ pub mod answer;
 mod by_cookie;
 pub mod context;
 pub mod cookies;
+mod cors;
 pub mod endpoints;
 pub mod forward;
 pub mod listener;
@@ -65,6 +69,7 @@ pub struct Gateway {
     /// `None`: tokens travel in bodies only.
     cookies: Option<Arc<Cookies>>,
     observed: Events,
+    cors: Option<Arc<Cors>>,
     upstreams: Upstreams,
     limits: Limits,
     trusted_proxies: Vec<Network>,
@@ -92,6 +97,7 @@ impl Gateway {
             identity: config.identity.clone(),
             cookies: config.cookie.clone().map(|mode| Arc::new(Cookies::new(&config.realm, mode))),
             observed: config.observed.clone(),
+            cors: config.cors.clone(),
             upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -212,6 +218,12 @@ impl ProxyHttp for Gateway {
         RequestContext::new()
     }
 
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        if let Some(cors) = &self.cors {
+            modules.add_module(Box::new(MarkAnswers(Arc::clone(cors))));
+        }
+    }
+
     fn on_connection_reuse(&self, _: &mut Session, context: &mut RequestContext, carried: Box<dyn Any + Send + Sync>) {
         if let Ok(tunnel) = carried.downcast::<Tunnel>() {
             context.tunnel = *tunnel;
@@ -242,6 +254,10 @@ impl ProxyHttp for Gateway {
                 return respond(session, refused.answer).await;
             }
         };
+        if let Some(answer) = self.preflight(session.req_header(), context) {
+            context.target = Some(target);
+            return respond(session, answer).await;
+        }
         let found = self.rules.find(&session.req_header().method, &target);
         let credential = self.credential(found.look(), session, target.query(), context).await;
         let Admitted { admission, route } = self.rules.admit(&found, credential, &self.authority);
@@ -494,7 +510,9 @@ async fn write(session: &mut Session, answer: Answer) -> Result<()> {
     for (name, value) in &parts.headers {
         header.append_header(name, value)?;
     }
-    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if parts.status != StatusCode::NO_CONTENT {
+        header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
     let without_body = session.req_header().method == Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(header), without_body).await?;
     if without_body {

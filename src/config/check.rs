@@ -3,6 +3,7 @@
 mod admin;
 mod answer_sign;
 mod cookie;
+mod cors;
 mod endpoint;
 mod identity;
 mod login;
@@ -12,6 +13,8 @@ mod route;
 mod server;
 mod store;
 mod token;
+
+use std::sync::Arc;
 
 use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel, Login};
 use super::document::{Document, Setting};
@@ -55,6 +58,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let log = log(document);
     let audit = audit(document);
     let cookie = cookie?.on();
+    let cors = cors::cors(document, cookie.as_ref());
     let cookie_window = cookie.as_ref().map(|mode| mode.repeat_window).unwrap_or_default();
     Some(Config {
         realm: realm?,
@@ -79,6 +83,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         identity: identity?,
         routes: routes?,
         observed: observed?,
+        cors: cors?.on().map(Arc::new),
         log: log?,
         audit: audit?,
         warnings: Vec::new(),

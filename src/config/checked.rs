@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::postgres::Postgres;
 use crate::domain::access_token::TokenRules;
 use crate::domain::cookie::SameSite;
+use crate::domain::cors::Cors;
 use crate::domain::csrf::TrustedOrigins;
 use crate::domain::identity::IdentityHeaders;
 use crate::domain::keys::Algorithm;
@@ -53,6 +55,8 @@ pub struct Config {
     pub identity: IdentityHeaders,
     pub routes: RouteTable,
     pub observed: Events,
+    /// `None`: only pages of our own origin, and what is no page.
+    pub cors: Option<Arc<Cors>>,
     pub log: Log,
     pub audit: AuditOutput,
     /// What works and is probably not meant, or weakens security; to be logged at each start.

@@ -40,6 +40,7 @@ pub const SECTIONS: &[Section] = &[
     access::IDENTITY,
     access::ROUTE,
     access::ON_RESPONSE,
+    access::CORS,
     traffic::LOG,
     traffic::AUDIT,
 ];

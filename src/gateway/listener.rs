@@ -19,12 +19,14 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::config::checked::Limits;
 use crate::domain::body::BodyFault;
+use crate::domain::cors::Cors;
 use crate::domain::head::{self, HeadFault, HeadLimits};
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
 use super::Gateway;
 use super::answer::{self, Answer};
+use super::cors;
 use super::one_at_a_time::OneAtATime;
 use super::tunnel::Tunnel;
 
@@ -36,6 +38,7 @@ pub struct Shared {
     pub slots: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
     pub phase: watch::Receiver<Phase>,
+    pub cors: Option<Arc<Cors>>,
     /// What Pingora asks to learn of a stop; always false, as this loop does the asking.
     pub never: watch::Receiver<bool>,
 }
@@ -148,28 +151,43 @@ impl From<BodyFault> for HeadRefusal {
 /// Reads a head, and leaves the connection at its body. `None`: the client closed, was idle for too long, or the process
 /// is stopping; nothing is owed an answer then.
 async fn read_head(stream: &mut OneAtATime, shared: &Shared, first: bool) -> Result<Option<BytesMut>, HeadRefusal> {
-    let limits = HeadLimits { request_line: shared.limits.request_line, headers: shared.limits.headers };
     let mut buffer = BytesMut::with_capacity(2048);
+    match read_head_into(&mut buffer, stream, shared, first).await {
+        Ok(is_whole) => Ok(is_whole.then_some(buffer)),
+        Err(mut refused) => {
+            cors::mark_refusal(shared.cors.as_deref(), &buffer, &mut refused.answer);
+            Err(refused)
+        }
+    }
+}
+
+async fn read_head_into(
+    buffer: &mut BytesMut,
+    stream: &mut OneAtATime,
+    shared: &Shared,
+    first: bool,
+) -> Result<bool, HeadRefusal> {
+    let limits = HeadLimits { request_line: shared.limits.request_line, headers: shared.limits.headers };
     let mut phase = shared.phase.clone();
     let idle = if first { shared.limits.header_timeout } else { shared.limits.keep_alive };
     tokio::select! {
         biased;
-        read = tokio::time::timeout(idle, stream.read_buf(&mut buffer)) => {
+        read = tokio::time::timeout(idle, stream.read_buf(buffer)) => {
             if !matches!(read, Ok(Ok(1..))) {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        () = stopping(&mut phase) => return Ok(None),
+        () = stopping(&mut phase) => return Ok(false),
     }
     let rest = async {
         let mut seen = 0;
         loop {
-            if let Some(end) = head::find_end(&buffer, seen, limits)? {
+            if let Some(end) = head::find_end(buffer, seen, limits)? {
                 head::check(&buffer[..end])?;
                 return Ok::<_, HeadFault>(Some(end));
             }
             seen = buffer.len();
-            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+            if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
                 return Ok(None);
             }
         }
@@ -178,10 +196,10 @@ async fn read_head(stream: &mut OneAtATime, shared: &Shared, first: bool) -> Res
         let answer = answer::problem(408, "the request did not arrive in time");
         return Err(HeadRefusal { answer, reason: "head_slow" });
     };
-    let Some(end) = read? else { return Ok(None) };
+    let Some(end) = read? else { return Ok(false) };
     let rest = buffer.split_off(end);
-    stream.begin(head::framing(&buffer), &rest)?;
-    Ok(Some(buffer))
+    stream.begin(head::framing(buffer), &rest)?;
+    Ok(true)
 }
 
 /// Answers and closes, leaving the client a moment to read before what it still sends resets the connection.

@@ -13,6 +13,7 @@ mod clients;
 mod config;
 mod connections;
 mod cookie;
+mod cors;
 mod edge;
 mod ends;
 mod faults;

@@ -93,7 +93,8 @@ pub(super) fn fits(document: &Document<'_>, mode: &CookieMode, endpoints: &Endpo
 }
 
 /// An origin as browsers write it (RFC 6454 §6.2): it is compared as text.
-fn origin(entry: &Entry<'_>) -> Option<String> {
+/// Exactly as a browser writes it.
+pub(super) fn origin(entry: &Entry<'_>) -> Option<String> {
     let text = entry.word()?;
     let hint = "write scheme, host and a port if it is not the scheme's own: https://app.example.com";
     match Url::parse(&text) {

@@ -173,5 +173,34 @@ pub(super) const ON_RESPONSE: Section = Section {
     ],
 };
 
+pub(super) const CORS: Section = Section {
+    path: "cors",
+    shape: Shape::Table,
+    doc: "Pages of other origins that may call, answered by sidegate alone: preflights never reach the API, and need no token. \
+          [docs/cors.md](cors.md) says more.",
+    keys: &[
+        key(
+            "origins",
+            Kind::List("an origin, such as `https://app.example`"),
+            "[]",
+            "Exactly these; no patterns. Every answer to them names them, refusals and sidegate's own endpoints included, and \
+             what the API says about it is replaced. Pages of those that `cookie.origins` names, too, may have cookies sent along. With `[]` browsers let only pages of the same origin call, and the API's own \
+             headers stay as they are.",
+        ),
+        key(
+            "expose_headers",
+            Kind::List("the name of a header"),
+            "[]",
+            "What such pages may read of an answer; `Retry-After` and `WWW-Authenticate` always.",
+        ),
+        key(
+            "max_age",
+            Kind::Duration { from: "0s", to: "24h" },
+            r#""10m""#,
+            "How long browsers may remember the answer to a preflight.",
+        ),
+    ],
+};
+
 const LOCATION: &str = "a place, a last `*` for all that begins so, or `\"\"` = any";
 const ENDPOINT_PATH: &str = "a path, or `\"\"` = off";
