@@ -17,6 +17,7 @@ use crate::domain::access_token::TokenFault;
 use crate::domain::cookie::{CookieFault, Kind, Presented, SessionCookies};
 use crate::domain::csrf::{self, Provenance};
 use crate::domain::decision::{Credential, CredentialFault, FieldFault, RefreshFault};
+use crate::domain::identity::Identity;
 use crate::domain::login_page::{Asking, LoginPage};
 use crate::domain::session::{Origin, SessionId};
 
@@ -35,6 +36,8 @@ pub struct SetCookies {
     lines: Vec<HeaderValue>,
     /// Of the pair in them. A later one of the same session makes them void.
     pair: Option<(SessionId, u32)>,
+    /// Whose request was refreshed. The end of the session makes them void.
+    identity: Option<Arc<Identity>>,
 }
 
 /// How far a request's cookies are looked at.
@@ -113,7 +116,10 @@ impl Cookies {
     ) -> (Option<Credential>, SetCookies) {
         let (credential, set_cookies) = match self.renew(token, asked.from.clone(), asked.arrived, authority).await {
             Ok(Renewed { identity, pair }) => match self.holding(&pair, authority) {
-                Some(set_cookies) => (Credential::Good(identity), set_cookies),
+                Some(set_cookies) => {
+                    let set_cookies = SetCookies { identity: Some(Arc::clone(&identity)), ..set_cookies };
+                    (Credential::Good(identity), set_cookies)
+                }
                 None => (Credential::Bad(CredentialFault::Refresh(RefreshFault::Failed)), SetCookies::default()),
             },
             Err(error) => {
@@ -163,7 +169,7 @@ impl Cookies {
             (Ok(access), Ok(refresh)) => {
                 authority.hand_out(pair);
                 let lines = [access, refresh].iter().filter_map(|line| sensitive(line)).collect();
-                Some(SetCookies { lines, pair: Some((pair.session, pair.generation)) })
+                Some(SetCookies { lines, pair: Some((pair.session, pair.generation)), identity: None })
             }
             (Err(too_large), _) | (_, Err(too_large)) => {
                 tracing::error!(session = %pair.session, "{too_large}: give its user fewer or shorter claims");
@@ -176,7 +182,7 @@ impl Cookies {
     #[must_use]
     pub fn cleared(&self) -> SetCookies {
         let lines = [Kind::Access, Kind::Refresh].map(|kind| self.names.clear(kind));
-        SetCookies { lines: lines.iter().filter_map(|line| sensitive(line)).collect(), pair: None }
+        SetCookies { lines: lines.iter().filter_map(|line| sensitive(line)).collect(), ..SetCookies::default() }
     }
 
     /// The answer that gives a pair: the tokens are not in its body.
@@ -254,11 +260,12 @@ impl SetCookies {
         self.lines.is_empty()
     }
 
-    /// Unless the browser has got a later pair since.
+    /// Unless the browser has got a later pair since, or the session has ended: it may hold another one's by now.
     #[must_use]
     pub fn still_good(&self, authority: &Authority) -> bool {
-        !self.is_empty()
-            && !self.pair.is_some_and(|(session, generation)| authority.has_handed_out_later(session, generation))
+        let later = self.pair.is_some_and(|(session, generation)| authority.has_handed_out_later(session, generation));
+        let ended = self.identity.as_ref().is_some_and(|identity| authority.has_ended(identity));
+        !self.is_empty() && !later && !ended
     }
 
     pub fn write(&self, headers: &mut HeaderMap) {
