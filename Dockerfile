@@ -8,7 +8,9 @@ RUN apt-get update --quiet=2 \
 WORKDIR /source
 COPY Cargo.toml Cargo.lock config.toml ./
 COPY src src
-# Only the program: tests and examples are not in the image's context.
+# The demonstration serves it.
+COPY examples/browser/sidegate.js examples/browser/sidegate.js
+# Only the program: tests and the other examples are not in the image's context.
 RUN cargo build --release --locked --bin sidegate
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -12,6 +12,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::page;
+
 /// JSON and a line end, for people at a terminal.
 struct Line(Value);
 
@@ -33,7 +35,8 @@ pub(super) async fn serve(listener: TcpListener) {
         .route("/api/notes/{number}", get(show))
         .route("/api/admin/stats", get(stats))
         .layer(middleware::from_fn(print_and_echo))
-        .with_state(notes);
+        .with_state(notes)
+        .merge(page::router());
     let _ = axum::serve(listener, router).await;
 }
 

@@ -316,6 +316,14 @@ impl RouteTable {
         if conflicts.is_empty() { Ok(Self { routes, fallback }) } else { Err(conflicts) }
     }
 
+    /// This table with one more rule.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn with(&self, route: Route) -> Result<Self, Vec<RouteConflict>> {
+        Self::build([self.routes.clone(), vec![route]].concat(), self.fallback.clone())
+    }
+
     /// The best path is chosen first; then, among the rules with that path, the one that names the method. A path whose
     /// rules do not name it never falls through to a wider rule.
     #[must_use]

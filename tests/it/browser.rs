@@ -5,5 +5,6 @@
 mod cases;
 mod client;
 mod control;
+mod demo;
 mod site;
 mod stage;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use super::site::Site;
-use super::stage::Ahead;
+use crate::support::clock::Ahead;
 use crate::support::relay::{Direction, Mode, Relay};
 
 /// What can be told.

@@ -7,18 +7,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sidegate::boot::{self, Running};
-use sidegate::clock::{Clock, Entropy, SystemClock};
-use sidegate::domain::time::Timestamp;
+use sidegate::clock::Entropy;
 use tokio::sync::Semaphore;
 
 use super::cases::FOLDER;
 use super::control::{self, Control};
 use super::site::Site;
+use crate::support::clock::Ahead;
 use crate::support::deployment::{Deployment, PASSWORD, StoreKind, USER};
 use crate::support::process::Process;
 use crate::support::relay::Relay;
@@ -30,22 +29,6 @@ pub(super) struct Stage {
     relay: Arc<Relay>,
     site: Arc<Site>,
     control: SocketAddr,
-}
-
-/// The server's clock: the machine's, and what the case has added to it.
-#[derive(Debug, Default)]
-pub(super) struct Ahead(AtomicI64);
-
-impl Ahead {
-    pub(super) fn advance(&self, time: Duration) {
-        self.0.fetch_add(i64::try_from(time.as_millis()).expect("a case lasts no age"), Ordering::SeqCst);
-    }
-}
-
-impl Clock for Ahead {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(SystemClock.now().as_millis() + self.0.load(Ordering::SeqCst))
-    }
 }
 
 /// The pages are for everybody; what they ask for is not.
@@ -82,9 +65,6 @@ impl Stage {
     /// # Panics
     /// If it fails, with what it said.
     pub(super) async fn play(self, script: &str, case: &str) {
-        let _slot = BROWSERS.acquire().await.expect("it is never closed");
-        let modules = Path::new(FOLDER).join("node_modules");
-        assert!(modules.exists(), "scripts/setup --tests installs what the browser's scripts need");
         let stage = json!({
             "page": format!("http://{}", self.relay.address),
             "control": format!("http://{}", self.control),
@@ -93,11 +73,22 @@ impl Stage {
             "user": USER,
             "password": PASSWORD,
         });
-        let mut command = Command::new("node");
-        command.args(["run.mjs", script, case]).current_dir(FOLDER).env("STAGE", stage.to_string());
-        let mut process = Process::start(&mut command);
-        let status = process.exit_within(Duration::from_mins(2)).await;
-        assert!(status.success(), "{case} failed");
+        play(script, case, &stage).await;
         drop(self.deployment);
     }
+}
+
+/// Runs a case to its end, and tells it what it plays against.
+///
+/// # Panics
+/// If it fails, with what it said.
+pub(super) async fn play(script: &str, case: &str, stage: &Value) {
+    let _slot = BROWSERS.acquire().await.expect("it is never closed");
+    let modules = Path::new(FOLDER).join("node_modules");
+    assert!(modules.exists(), "scripts/setup --tests installs what the browser's scripts need");
+    let mut command = Command::new("node");
+    command.args(["run.mjs", script, case]).current_dir(FOLDER).env("STAGE", stage.to_string());
+    let mut process = Process::start(&mut command);
+    let status = process.exit_within(Duration::from_mins(2)).await;
+    assert!(status.success(), "{case} failed");
 }
