@@ -52,6 +52,27 @@ cases! {
     ky_goes_on_when_the_token_has_expired
 }
 
+const COOKIES: &str = r#"
+server.public_url = "{page}"
+cookie = { mode = true, unauthenticated_html = "redirect:/page/login.html?next={target}" }
+"#;
+
+cases! {
+    cookies, COOKIES,
+    /// CK-1, CK-3, CK-8: in a browser that keeps them, and hides them from scripts.
+    cookie_mode_needs_no_client_code_at_all
+    twenty_requests_at_an_expiry_turn_the_cookies_once
+    a_lost_answer_and_a_left_page_log_nobody_out
+    while_the_store_is_down_the_cookies_stay
+    /// CK-4, CK-10: forms, scripts and images of another site, and of another origin of the same site.
+    what_another_page_forges_never_arrives
+    /// CK-4, B2-21
+    a_forged_web_socket_is_refused_and_the_own_one_opens
+    /// CK-1: `SameSite=Lax`.
+    another_sites_link_brings_the_cookies_and_its_scripts_do_not
+    a_person_without_a_session_is_sent_to_the_login_page
+}
+
 #[test]
 fn every_case_of_the_scripts_is_a_test() {
     const TESTS: &str = concat!(include_str!("cases.rs"), include_str!("demo.rs"));

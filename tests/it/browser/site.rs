@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::{Path as Below, Request, State};
+use axum::extract::{Path as Below, Request, State, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -31,6 +31,7 @@ impl Site {
             .route("/api/held", any(held))
             .route("/api/own-401", any(own_401))
             .route("/api/elsewhere", any(elsewhere))
+            .route("/api/socket", any(socket))
             .fallback(echo)
             .with_state(Arc::clone(&site));
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -99,4 +100,10 @@ async fn own_401(State(site): State<Arc<Site>>, request: Request) -> Response {
 async fn elsewhere(State(site): State<Arc<Site>>) -> Response {
     let there = format!("http://{}/api/there", site.address);
     (StatusCode::FOUND, [(header::LOCATION, there)]).into_response()
+}
+
+/// Says `hello` to whoever gets in.
+async fn socket(State(site): State<Arc<Site>>, upgrade: WebSocketUpgrade, request: Request) -> Response {
+    site.record(request).await;
+    upgrade.on_upgrade(async |mut socket| drop(socket.send("hello".into()).await))
 }
