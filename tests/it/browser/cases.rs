@@ -73,6 +73,13 @@ cases! {
     a_person_without_a_session_is_sent_to_the_login_page
 }
 
+cases! {
+    cors, "cors.origins = [\"{site}\"]",
+    a_front_end_on_another_origin_survives_an_expiry
+    /// CK-11
+    an_origin_that_is_not_listed_gets_nowhere
+}
+
 #[test]
 fn every_case_of_the_scripts_is_a_test() {
     const TESTS: &str = concat!(include_str!("cases.rs"), include_str!("demo.rs"));

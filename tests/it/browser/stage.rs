@@ -44,11 +44,14 @@ auth = "none"
 static BROWSERS: Semaphore = Semaphore::const_new(2);
 
 impl Stage {
-    /// Browser, relay, sidegate, site. `settings` are laid over the deployment's; `{page}` is the address of the pages.
+    /// Browser, relay, sidegate, site. `settings` are laid over the deployment's; `{page}` is the
+    /// address of the pages, `{site}` the site's own, without the gate.
     pub(super) async fn new(settings: &str) -> Self {
         let site = Site::start().await;
         let relay = Arc::new(Relay::to(site.address).await);
-        let settings = settings.replace("{page}", &format!("http://{}", relay.address));
+        let settings = settings
+            .replace("{page}", &format!("http://{}", relay.address))
+            .replace("{site}", &format!("http://{}", site.address));
         let upstream = format!("upstream.default.url = \"http://{}\"\n{settings}\n{ROUTES}", site.address);
         let deployment = Deployment::new(StoreKind::Sqlite, &upstream).await;
         let clock = Arc::new(Ahead::default());
