@@ -58,7 +58,7 @@ pub mod upstream_login;
 pub mod verified;
 
 pub use self::account::{PasswordError, PasswordRequest};
-pub use self::login::{LoginError, LoginRequest, Submitted};
+pub use self::login::{Login, LoginError, LoginRequest, Submitted};
 pub use self::logout::LogoutError;
 pub use self::refresh::{RefreshError, RefreshRequest};
 pub use self::renewal::{RenewalRequest, Renewed};

@@ -57,6 +57,7 @@ pub mod listener;
 mod observed;
 mod one_at_a_time;
 mod pace;
+mod passed_on;
 mod tunnel;
 pub mod upstreams;
 mod web_socket;

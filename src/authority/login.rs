@@ -19,7 +19,7 @@ use crate::telemetry::Event;
 
 use super::passwords::{Check, Passwords, PasswordsError};
 use super::patience::Patience;
-use super::upstream_login::UpstreamLogin;
+use super::upstream_login::{UpstreamAnswer, UpstreamLogin};
 use super::{Authority, Directory, TokenPair};
 
 /// What a client sent to `/login`.
@@ -49,6 +49,14 @@ impl fmt::Debug for Submitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Submitted({} fields)", self.0.len())
     }
+}
+
+/// What became of a login.
+#[derive(Debug)]
+pub struct Login {
+    pub outcome: Result<TokenPair, LoginError>,
+    /// What the application said, where that is passed on: it has let this person in, or refused.
+    pub answer: Option<UpstreamAnswer>,
 }
 
 /// Somebody whose password was right.
@@ -121,11 +129,9 @@ impl Authority {
     /// Logs a user in. The subject's counters are read before the password is checked and compared when the session is
     /// stored, so that a password change in between leaves no session behind.
     ///
-    /// # Errors
-    /// [`LoginError`].
-    pub async fn login(&self, request: LoginRequest) -> Result<TokenPair, LoginError> {
-        let mut subject = None;
-        let outcome = self.try_login(&request, &mut subject).await;
+    pub async fn login(&self, request: LoginRequest) -> Login {
+        let (mut subject, mut answer) = (None, None);
+        let outcome = self.try_login(&request, &mut subject, &mut answer).await;
         let word = match &outcome {
             Ok(_) => "ok",
             Err(LoginError::Refused) => "refused",
@@ -149,15 +155,27 @@ impl Authority {
         if !matches!(outcome, Err(LoginError::Limited(_))) {
             self.audit.record(&event);
         }
-        outcome
+        let answer = match &self.directory {
+            Directory::Upstream(upstream) => upstream.passed_on(answer, outcome.as_ref().map(drop)),
+            Directory::Users(_) | Directory::None => None,
+        };
+        Login { outcome, answer }
     }
 
-    async fn try_login(&self, request: &LoginRequest, subject: &mut Option<Subject>) -> Result<TokenPair, LoginError> {
+    async fn try_login(
+        &self,
+        request: &LoginRequest,
+        subject: &mut Option<Subject>,
+        answer: &mut Option<UpstreamAnswer>,
+    ) -> Result<TokenPair, LoginError> {
         self.turn_is_far(&request.from)?;
         let mut patience = Patience::new(self.store_timeout);
         let known = match &self.directory {
             Directory::Users(passwords) => self.know_user(passwords, request, subject, &mut patience).await?,
-            Directory::Upstream(upstream) => self.know_by_upstream(upstream, request, subject, &mut patience).await?,
+            Directory::Upstream(upstream) => {
+                let person = self.know_by_upstream(upstream, request, answer, &mut patience);
+                person.await.inspect(|known| *subject = Some(known.subject.clone()))?
+            }
             Directory::None => return Err(LoginError::Internal),
         };
         let pair = self.begin_session(&known, &request.from, &mut patience).await?;
@@ -211,7 +229,7 @@ impl Authority {
         &self,
         upstream: &UpstreamLogin,
         request: &LoginRequest,
-        subject: &mut Option<Subject>,
+        answer: &mut Option<UpstreamAnswer>,
         patience: &mut Patience,
     ) -> Result<Known, LoginError> {
         let _slot = upstream.slot().await?;
@@ -220,8 +238,7 @@ impl Authority {
         let name = UpstreamLogin::counted_name(&request.name);
         let turn = patience.ask(self.turn_as(&name, presumed.as_ref(), &request.from)).await?;
         let before = patience.ask(self.ends_since(None)).await?;
-        let person = upstream.ask(request, self.clock.now()).await?;
-        *subject = Some(person.subject.clone());
+        let person = upstream.ask(request, answer, self.clock.now()).await?;
         upstream.remember(&request.name, &person.subject);
         self.forgive_within(turn, patience).await?;
         // In this order: an end after the first question is met by the second, or by the session's own comparison.

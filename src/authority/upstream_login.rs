@@ -3,9 +3,11 @@
 //! What goes there is what the operator wrote, filled in with what the client submitted, and who asks: address and user
 //! agent. No redirect is followed, no cookie remembered, nothing sent twice. Who finds no slot in time is told to come back.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -13,7 +15,7 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::checked::{self, Config};
+use crate::config::checked::{self, Config, LoginAnswer};
 use crate::domain::rate::Bucket;
 use crate::domain::session::{Origin, Subject};
 use crate::domain::target::Target;
@@ -54,11 +56,20 @@ const MOST_KNOWN: u64 = 10_000;
 /// For an application that does not say how long.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// An answer, read to its end.
-struct Received {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+/// An answer to a login, read to its end. Its `Debug` hides what it says.
+#[derive(Clone)]
+pub struct UpstreamAnswer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Whether it lets somebody in, or refuses.
+    let_in: bool,
+}
+
+impl fmt::Debug for UpstreamAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UpstreamAnswer({})", self.status)
+    }
 }
 
 /// Why there is none.
@@ -150,15 +161,25 @@ impl UpstreamLogin {
     ///
     /// # Errors
     /// [`LoginError::Refused`], [`LoginError::Limited`], [`LoginError::NoAnswer`] or [`LoginError::Unclear`].
-    pub(super) async fn ask(&self, request: &LoginRequest, now: Timestamp) -> Result<Person, LoginError> {
-        let asking = tokio::time::timeout(self.deadline, self.try_to_ask(request, now)).await;
+    pub(super) async fn ask(
+        &self,
+        request: &LoginRequest,
+        answer: &mut Option<UpstreamAnswer>,
+        now: Timestamp,
+    ) -> Result<Person, LoginError> {
+        let asking = tokio::time::timeout(self.deadline, self.try_to_ask(request, answer, now)).await;
         asking.unwrap_or_else(|_| {
             tracing::warn!(deadline = ?self.deadline, "the application has not answered a login in time");
             Err(LoginError::NoAnswer)
         })
     }
 
-    async fn try_to_ask(&self, request: &LoginRequest, now: Timestamp) -> Result<Person, LoginError> {
+    async fn try_to_ask(
+        &self,
+        request: &LoginRequest,
+        kept: &mut Option<UpstreamAnswer>,
+        now: Timestamp,
+    ) -> Result<Person, LoginError> {
         let (username, password) = self.fields();
         let body = self.asked.body.fill(|field| match field {
             field if field == username => Some(request.name.as_str()),
@@ -170,8 +191,11 @@ impl UpstreamLogin {
             .headers(self.headers_for(&request.from))
             .header(header::CONTENT_TYPE, body.media_type)
             .body(body.bytes.to_vec());
-        let answer = receive(login).await.map_err(|error| not_answered(error, "login"))?;
-        understood(self.asked.rules.judge(answer.as_answer(), now), "login")?;
+        let mut answer = receive(login).await.map_err(|error| not_answered(error, "login"))?;
+        let verdict = self.asked.rules.judge(answer.as_answer(), now);
+        answer.let_in = verdict == Verdict::Success;
+        let answer = &*kept.insert(answer);
+        understood(verdict, "login")?;
         let person = match &self.probe {
             None => self.asked.rules.person(answer.as_answer(), &request.name),
             Some(probe) => {
@@ -187,6 +211,21 @@ impl UpstreamLogin {
         person.map_err(|doubt| unclear(&doubt, "login"))
     }
 
+    /// What the client gets of the application's answer, if it is a success or a refusal with this outcome.
+    pub(super) fn passed_on(
+        &self,
+        answer: Option<UpstreamAnswer>,
+        outcome: Result<(), &LoginError>,
+    ) -> Option<UpstreamAnswer> {
+        let fits = |answer: &UpstreamAnswer| match outcome {
+            Ok(()) => answer.let_in,
+            // Whom the application let in, and who is refused here all the same, must not see that.
+            Err(LoginError::Refused) => !answer.let_in,
+            Err(_) => false,
+        };
+        answer.filter(|answer| self.asked.answer == LoginAnswer::Upstream && fits(answer))
+    }
+
     fn headers_for(&self, from: &Origin) -> HeaderMap {
         let mut headers = self.headers.clone();
         let address = from.address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok());
@@ -197,7 +236,7 @@ impl UpstreamLogin {
     }
 }
 
-impl Received {
+impl UpstreamAnswer {
     fn as_answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body }
     }
@@ -214,7 +253,7 @@ impl Received {
     }
 }
 
-async fn receive(request: reqwest::RequestBuilder) -> Result<Received, NoAnswer> {
+async fn receive(request: reqwest::RequestBuilder) -> Result<UpstreamAnswer, NoAnswer> {
     let mut response = request.send().await?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let mut body = Vec::new();
@@ -224,7 +263,7 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Received, NoAnswer>
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Received { status, headers, body })
+    Ok(UpstreamAnswer { status, headers, body: body.into(), let_in: false })
 }
 
 fn not_answered(error: NoAnswer, what: &'static str) -> LoginError {

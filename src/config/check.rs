@@ -45,6 +45,9 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let endpoints = endpoint::endpoints(document, login.as_ref());
     let identity = identity::headers(document);
     let routes = route::table(document);
+    if let (Some(Login::Upstream(login)), Some(cookie)) = (&login, &cookie) {
+        login_upstream::fits_cookies(document, login, matches!(cookie, Setting::On(_)));
+    }
     if let (Some(endpoints), Some(routes)) = (&endpoints, &routes) {
         endpoint::warn_of_shadowed_routes(document, endpoints, routes);
         if let Some(Setting::On(mode)) = &cookie {

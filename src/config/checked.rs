@@ -222,9 +222,19 @@ pub struct UpstreamLogin {
     pub rules: LoginRules,
     /// Asked with `GET` after a success.
     pub probe: Option<Target>,
+    pub answer: LoginAnswer,
     /// Scheme and authority of `server.public_url`: how clients reach the application.
     pub public_scheme: &'static str,
     pub public_host: String,
+}
+
+/// What the client gets of a login by the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginAnswer {
+    /// Our own answer.
+    Tokens,
+    /// The application's, with our cookies.
+    Upstream,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, LoginRequest, RefreshRequest, Submitted, TokenPair};
+use crate::authority::{Authority, Login, LoginRequest, RefreshRequest, Submitted, TokenPair};
 use crate::clock::Stopwatch;
 use crate::config::checked::Endpoints;
 use crate::domain::decision::{Credential, FieldFault, Refusal};
@@ -23,6 +23,7 @@ use super::admit;
 use super::answer::{self, Answer, BadRequest};
 use super::by_cookie;
 use super::cookies::Cookies;
+use super::passed_on::passed_on;
 
 /// Where the verifying keys are published (RFC 7517 §5).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -162,7 +163,11 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
     let name = fields.get(name).ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
     let password = fields.password(password).ok_or(BadRequest::Malformed("password is missing, or too long"))?;
     let login = LoginRequest { name, password, submitted: Submitted(fields.0), from: request.from.clone() };
-    Ok(match authority.login(login).await {
+    let Login { outcome, answer } = authority.login(login).await;
+    if let (Some(answer), Some(cookies)) = (answer, &request.cookies) {
+        return Ok(passed_on(answer, outcome.ok().as_ref(), cookies, authority));
+    }
+    Ok(match outcome {
         Ok(pair) => request.give(&pair, authority),
         Err(error) => answer::login_error(&error),
     })

@@ -19,6 +19,7 @@ mod ended;
 mod failures;
 mod limits;
 mod operator;
+mod passed_on;
 mod successes;
 
 /// A JSON login that says who was let in.

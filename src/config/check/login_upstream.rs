@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::token;
-use crate::config::checked::{Endpoints, UpstreamLogin};
+use crate::config::checked::{Endpoints, LoginAnswer, UpstreamLogin};
 use crate::config::document::Document;
 use crate::domain::answer_sign::StatusRange;
 use crate::domain::route::{AuthMode, Match, RouteTable};
@@ -34,7 +34,7 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
         section.refuse("request", "nothing to ask", "write the application's login request, such as POST /login.php");
         return None;
     };
-    let Written { username, password, form, json, success, refused, subject, claims, .. } = written;
+    let Written { username, password, form, json, success, refused, subject, claims, answer, .. } = written;
     if username == password {
         section.refuse(
             "password",
@@ -83,9 +83,18 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
         body,
         rules,
         probe: subject.probe,
+        answer,
         public_scheme: if public.scheme() == "https" { "https" } else { "http" },
         public_host,
     })
+}
+
+/// The application's answer says nothing of tokens: they can only travel in cookies.
+pub(super) fn fits_cookies(document: &Document<'_>, login: &UpstreamLogin, cookies_travel: bool) {
+    if login.answer == LoginAnswer::Upstream && !cookies_travel {
+        let hint = "write cookie.mode = true, or answer = \"tokens\"";
+        document.section("login.upstream").refuse("answer", "brings no tokens: cookie.mode is false", hint);
+    }
 }
 
 /// What leads to the same login without sidegate, or hides it.
@@ -178,7 +187,7 @@ fn can_say_json(document: &Document<'_>, success: &Success, subject: &Subject, h
     let ok = |range: &StatusRange| {
         (200..300).filter_map(|code| http::StatusCode::from_u16(code).ok()).any(|code| range.contains(code))
     };
-    if success.sign.statuses.is_empty() || success.sign.statuses.iter().any(ok) {
+    if success.sign.statuses.iter().any(ok) {
         return true;
     }
     let hint = "a redirect says no JSON: ask a probe below [login.upstream.subject]";

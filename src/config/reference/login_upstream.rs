@@ -33,9 +33,10 @@ pub(super) const LOGIN_UPSTREAM: Section = Section {
         ),
         key(
             "answer",
-            Kind::Word(&["tokens"]),
+            Kind::Word(&["tokens", "upstream"]),
             r#""tokens""#,
-            "`tokens`: the client gets tokens, and nothing of the application's answer.",
+            "`tokens`: the client gets tokens, or cookies, and nothing of the application's answer. `upstream`: it gets what the \
+             application said to a success or a refusal, and our cookies; needs `cookie.mode`.",
         ),
     ],
 };

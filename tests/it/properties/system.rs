@@ -163,7 +163,7 @@ impl System for Real {
             submitted: Submitted::default(),
             from: from.clone(),
         };
-        self.replicas[replica].login(request).await.ok().map(given)
+        self.replicas[replica].login(request).await.outcome.ok().map(given)
     }
 
     async fn refresh(&self, replica: usize, request: &Presented) -> Answer {

@@ -7,10 +7,11 @@ use serde_json::Number;
 use toml::de::DeValue;
 use url::Url;
 
+use super::super::answer_sign::{answer_sign, place, statuses};
 use super::super::{DEFAULT_UPSTREAM, route};
+use crate::config::checked::LoginAnswer;
 use crate::config::document::{Document, Entry, Section};
 use crate::domain::access_token::REGISTERED;
-use crate::domain::answer_sign::{AnswerSign, LocationPattern, StatusRange};
 use crate::domain::target::Target;
 use crate::domain::upstream_login::{Members, Pointer, Refused, Success, Template, TemplateValue};
 use crate::domain::vault::CookieNames;
@@ -27,6 +28,7 @@ pub(in crate::config::check) struct Written {
     pub(super) refused: Refused,
     pub(super) subject: Subject,
     pub(super) claims: Vec<(String, Pointer)>,
+    pub(super) answer: LoginAnswer,
 }
 
 pub(super) struct Subject {
@@ -46,7 +48,11 @@ pub(in crate::config::check) fn read(document: &Document<'_>) -> Option<Written>
     let password = section.entry("password").and_then(|entry| field(&entry));
     let form = section.entry("form").and_then(|form| members(&form, template));
     let json = section.entry("json").and_then(|json| members(&json, template_value));
-    section.choice("answer", |word| (word == "tokens").then_some(()));
+    let answer = section.choice("answer", |word| match word {
+        "tokens" => Some(LoginAnswer::Tokens),
+        "upstream" => Some(LoginAnswer::Upstream),
+        _ => None,
+    });
     let success = success(&document.section("login.upstream.success"));
     let refused = refused(&document.section("login.upstream.refused"));
     let subject = subject(&document.section("login.upstream.subject"));
@@ -62,6 +68,7 @@ pub(in crate::config::check) fn read(document: &Document<'_>) -> Option<Written>
         refused: refused?,
         subject: subject?,
         claims: claims?,
+        answer: answer?,
     })
 }
 
@@ -168,23 +175,20 @@ fn members<T>(entry: &Entry<'_>, read: impl Fn(&Entry<'_>) -> Option<T>) -> Opti
 }
 
 fn success(section: &Section<'_>) -> Option<Success> {
-    let statuses = section.list("status", status);
-    let location = section.entry("location").and_then(|entry| place(&entry));
-    let location_not = section.entry("location_not").and_then(|entry| place(&entry));
+    let sign = answer_sign(section);
     let sets_cookie = section.entry("sets_cookie").and_then(|entry| cookie(&entry));
     let members = said(section);
-    if statuses.as_ref().is_some_and(Vec::is_empty) {
-        section.refuse("status", "no status", "write at least one, such as [200]");
-    }
-    let sign = AnswerSign { statuses: statuses?, location: location?, location_not: location_not? };
-    Some(Success { sign, sets_cookie: sets_cookie?, members: members? })
+    Some(Success { sign: sign?, sets_cookie: sets_cookie?, members: members? })
 }
 
 fn refused(section: &Section<'_>) -> Option<Refused> {
-    let statuses = section.list("status", status);
+    let statuses = section.entry("status").and_then(|entry| {
+        let is_empty = matches!(entry.value(), DeValue::Array(items) if items.is_empty());
+        if is_empty { Some(Vec::new()) } else { statuses(&entry) }
+    });
     let location = section.entry("location").and_then(|entry| place(&entry));
     let members = said(section);
-    Some(Refused { statuses: statuses?, location: location?, members: members? })
+    Some(Refused { statuses: statuses?, location: location?.on(), members: members? })
 }
 
 fn said(section: &Section<'_>) -> Option<Members> {
@@ -200,32 +204,6 @@ fn said(section: &Section<'_>) -> Option<Members> {
         values.into_iter().map(|(name, value)| Some((Pointer::parse(&name)?, value))).collect()
     });
     Some(Members { present: present?, equal: equal? })
-}
-
-fn status(entry: &Entry<'_>) -> Option<StatusRange> {
-    let text = match entry.value() {
-        DeValue::Integer(digits) => digits.as_str().to_owned(),
-        _ => entry.text()?,
-    };
-    let range = StatusRange::parse(&text);
-    if range.is_none() {
-        entry.refuse("not a status", "write 302, or \"2xx\" for a class of them");
-    }
-    range
-}
-
-/// `None` inside: empty.
-#[expect(clippy::option_option, reason = "the outer one: a problem was noted")]
-fn place(entry: &Entry<'_>) -> Option<Option<LocationPattern>> {
-    let text = entry.text()?;
-    if text.is_empty() {
-        return Some(None);
-    }
-    let pattern = LocationPattern::parse(&text);
-    if pattern.is_none() {
-        entry.refuse("not a place", "write a path such as /login.php, or /login.php* for all that begins so");
-    }
-    pattern.map(Some)
 }
 
 /// `None` inside: empty.
