@@ -32,6 +32,7 @@ use self::passwords::Passwords;
 use self::renewal::Renewals;
 use self::revocations::Revocations;
 use self::upstream_login::UpstreamLogin;
+use self::vault::Vaults;
 use self::verified::VerifiedTokens;
 
 mod account;
@@ -55,6 +56,7 @@ mod renewal;
 pub mod revocations;
 pub mod revoke;
 pub mod upstream_login;
+mod vault;
 pub mod verified;
 
 pub use self::account::{PasswordError, PasswordRequest};
@@ -62,6 +64,7 @@ pub use self::login::{Login, LoginError, LoginRequest, Submitted};
 pub use self::logout::LogoutError;
 pub use self::refresh::{RefreshError, RefreshRequest};
 pub use self::renewal::{RenewalRequest, Renewed};
+pub use self::vault::{Lost, TooLarge};
 
 /// Everything a running replica knows about tokens and sessions.
 pub struct Authority {
@@ -78,6 +81,8 @@ pub struct Authority {
     directory: Directory,
     limits: Limits,
     verified: VerifiedTokens,
+    /// `None`: no cookies of the upstream are kept.
+    vaults: Option<Vaults>,
     revocations: Revocations,
     renewals: Renewals,
     /// What has ended and is not in the store yet.
@@ -171,8 +176,10 @@ impl Authority {
         for banned in keys.keyring.banned() {
             revocations.ban(banned.clone());
         }
+        let vaults = config.vault.as_ref().map(|vault| Vaults::new(&config.realm, vault, &keys.secrets, &clock));
         Self {
             realm: config.realm.clone(),
+            vaults,
             store,
             keys: HeldKeys::new(config, keys, &live),
             known_secrets: tokio::sync::Mutex::new(KnownSecrets {

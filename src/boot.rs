@@ -162,6 +162,9 @@ impl Running {
             };
             tracing::error!("ended here, but the store never took it: end it again with `sidegate revoke {again}`");
         }
+        for session in &self.authority.store_vaults(self.drain_timeout).await {
+            tracing::error!(%session, "the upstream's cookies have changed, and the store never took it: the session may be lost");
+        }
         self.background.shutdown().await;
         // The last word: nothing reports after it.
         self.authority.leave().await;

@@ -23,7 +23,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::authority::Authority;
-use crate::config::checked::{Config, Limits, Network};
+use crate::config::checked::{Config, Limits, Network, Vault};
 use crate::domain::cors::Cors;
 use crate::domain::decision::{Credential, Permit};
 use crate::domain::forwarded::{client_address, client_scheme};
@@ -60,6 +60,7 @@ mod pace;
 mod passed_on;
 mod tunnel;
 pub mod upstreams;
+mod vault;
 mod web_socket;
 
 /// The proxy application.
@@ -72,6 +73,7 @@ pub struct Gateway {
     observed: Events,
     cors: Option<Arc<Cors>>,
     upstreams: Upstreams,
+    vault: Option<Vault>,
     limits: Limits,
     trusted_proxies: Vec<Network>,
     /// That somebody speaks for others who is not trusted to.
@@ -100,6 +102,7 @@ impl Gateway {
             observed: config.observed.clone(),
             cors: config.cors.clone(),
             upstreams: Upstreams::new(config.upstreams.clone(), &config.limits),
+            vault: config.vault.clone(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             has_warned: AtomicBool::new(false),
@@ -313,7 +316,10 @@ impl ProxyHttp for Gateway {
             ),
         };
         outgoing.write(request)?;
-        self.cookies.as_ref().map_or(Ok(()), |cookies| cookies.strip(request))
+        if let Some(cookies) = &self.cookies {
+            cookies.strip(request)?;
+        }
+        self.send_vault(session, request, context)
     }
 
     async fn response_filter(
@@ -339,6 +345,7 @@ impl ProxyHttp for Gateway {
         if self.is_draining() {
             session.set_keepalive(None);
         }
+        self.receive_vault(session, response, context).await?;
         forward::write_back(response, context.permit.as_ref().is_some_and(|permit| permit.identity().is_some()))?;
         let Some(cookies) = &self.cookies else { return Ok(()) };
         cookies.drop_theirs(response)?;
@@ -349,7 +356,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
-        let (status, reason, detail) = failure(error);
+        let instead = context.instead.take();
+        let (status, reason, detail) = match &instead {
+            Some(answer) => (Some(answer.status().as_u16()), context.reason, ""),
+            None => failure(error),
+        };
         context.reason = reason;
         if *error.esource() == ErrorSource::Upstream {
             self.metrics.upstream_failures.count(reason);
@@ -361,7 +372,8 @@ impl ProxyHttp for Gateway {
         {
             session.set_keepalive(None);
             // The client may be gone; the request has failed either way.
-            let _ = write(session, self.with_cookies(answer::problem(status, detail), context)).await;
+            let answer = instead.unwrap_or_else(|| answer::problem(status, detail));
+            let _ = write(session, self.with_cookies(answer, context)).await;
             let _ = session.drain_request_body().await;
         }
         FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }

@@ -25,6 +25,7 @@ impl Authority {
             identity
         } else {
             let identity = Arc::new(access_token::verify(text, self.keys.keyring().verifying(), &self.rules, now)?);
+            self.open_vault(&identity)?;
             self.verified.insert(digest, Arc::clone(&identity), text.len());
             identity
         };

@@ -54,6 +54,7 @@ impl Authority {
         while page.more {
             page = self.read(Some(&page.cursor)).await?;
         }
+        self.read_vaults().await?;
         Ok(page.cursor)
     }
 
@@ -81,6 +82,10 @@ impl Authority {
                     (cursor, beat) = (page.cursor, page.mark.beat);
                     if is_news && !woken {
                         self.overheard.notify_one();
+                    }
+                    if let Err(error) = self.read_vaults().await {
+                        self.metrics.feed_failures.inc();
+                        tracing::debug!(%error, "what other replicas have changed in vaults is not heard yet");
                     }
                     let followed = self.follow_keys(page.keys_version).await;
                     if let Err(error) = &followed

@@ -335,6 +335,7 @@ impl Authority {
         let keyring = self.keys.keyring();
         let key = keyring.signing(now)?;
         let signer = (key.id(), key.algorithm());
+        let session = &self.with_newest_vault(session);
         let draft = access_token::draft(session, now, self.lifetimes.access, &self.rules, signer, jti);
         let access_token = key.sign(&draft.header, &draft.claims)?;
         let scope = session.claims.get("scope").and_then(serde_json::Value::as_str).map(str::to_owned);

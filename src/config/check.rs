@@ -13,6 +13,7 @@ mod route;
 mod server;
 mod store;
 mod token;
+mod vault;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref());
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
+    let vault = vault::vault(document);
     let endpoints = endpoint::endpoints(document, login.as_ref());
     let identity = identity::headers(document);
     let routes = route::table(document);
@@ -81,6 +83,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
         max_staleness: max_staleness?,
         verified_cache: verified_cache?,
         login: login?,
+        vault: vault?.on(),
         endpoints: endpoints?,
         cookie,
         identity: identity?,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub use super::postgres::Postgres;
 use crate::domain::access_token::TokenRules;
+use crate::domain::answer_sign::AnswerSign;
 use crate::domain::cookie::SameSite;
 use crate::domain::cors::Cors;
 use crate::domain::csrf::TrustedOrigins;
@@ -21,6 +22,7 @@ use crate::domain::rotation::RotationPolicy;
 use crate::domain::route::RouteTable;
 use crate::domain::target::Target;
 use crate::domain::upstream_login::{BodyTemplate, LoginRules};
+use crate::domain::vault::CookieNames;
 
 /// Everything one sidegate runs with.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Config {
     /// Bound of the verified-token cache, in bytes.
     pub verified_cache: u64,
     pub login: Login,
+    /// `None`: no cookies of an upstream are kept.
+    pub vault: Option<Vault>,
     pub endpoints: Endpoints,
     /// `None`: tokens travel in bodies only.
     pub cookie: Option<CookieMode>,
@@ -243,6 +247,18 @@ pub struct Argon2 {
     pub memory_kib: u32,
     /// Hashes computed at once.
     pub slots: usize,
+}
+
+/// The cookies of an upstream that are kept in the session and never reach a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vault {
+    pub cookies: CookieNames,
+    /// Most bytes of them together.
+    pub size: usize,
+    /// Whose they are.
+    pub upstream: String,
+    /// How it answers when it has forgotten them.
+    pub lost: Option<AnswerSign>,
 }
 
 /// Paths of our own endpoints; `None`: off.

@@ -9,6 +9,7 @@ mod login_upstream;
 mod page;
 mod token;
 mod traffic;
+mod vault;
 
 pub use page::page;
 
@@ -35,6 +36,8 @@ pub const SECTIONS: &[Section] = &[
     login_upstream::REFUSED,
     login_upstream::SUBJECT,
     login_upstream::CLAIMS,
+    vault::VAULT,
+    vault::LOST,
     access::ENDPOINT,
     cookie::COOKIE,
     access::IDENTITY,

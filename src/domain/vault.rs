@@ -121,6 +121,13 @@ impl Change {
         self.0.is_empty()
     }
 
+    /// Without what says the same as this jar.
+    #[must_use]
+    pub fn unlike(mut self, jar: &Jar) -> Self {
+        self.0.retain(|(name, value)| jar.value(name) != value.as_deref());
+        self
+    }
+
     /// This, and then `later`.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
@@ -149,6 +156,10 @@ impl Jar {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
+    }
+
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
 
     /// The jar after an answer said this.

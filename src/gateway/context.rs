@@ -8,7 +8,9 @@ use crate::clock::Stopwatch;
 use crate::domain::decision::Permit;
 use crate::domain::observed::Watched;
 use crate::domain::target::Target;
+use crate::domain::vault::Vault;
 
+use super::answer::Answer;
 use super::cookies::SetCookies;
 use super::tunnel::{LongAnswer, Tunnel};
 
@@ -27,6 +29,12 @@ pub struct RequestContext {
     pub watched: Option<Watched>,
     /// The word of what its answer has ended.
     pub observed: Option<&'static str>,
+    /// The upstream's cookies it was sent with.
+    pub(super) vault: Option<Arc<Vault>>,
+    /// The upstream is asked again, with cookies that are newer.
+    pub(super) is_second_try: bool,
+    /// What the client gets instead of the upstream's answer.
+    pub(super) instead: Option<Answer>,
     /// Of the connection it came on.
     pub(super) tunnel: Tunnel,
     /// `permit`, `endpoint` or `refuse`.
@@ -48,6 +56,9 @@ impl RequestContext {
             set_cookies: SetCookies::default(),
             watched: None,
             observed: None,
+            vault: None,
+            is_second_try: false,
+            instead: None,
             tunnel: Tunnel::default(),
             decision: "refuse",
             reason: "",

@@ -25,6 +25,10 @@ pub struct Metrics {
     pub logouts: Outcomes,
     /// Answers of the application that ended something, by what: `session`, `other_sessions`, `subject`.
     pub observed: Outcomes,
+    /// Changes of the upstream's cookies, by what became of them.
+    pub vault_changes: Outcomes,
+    /// Sessions that the upstream did not know any more, by what was found.
+    pub vaults_lost: Outcomes,
     /// Attempts that came too fast, by the name of the limit.
     pub limited: Outcomes,
     pub audit_lost: Counter,
@@ -112,6 +116,8 @@ impl Default for Metrics {
                 "observed_ends",
                 "Answers of the application that ended sessions, by what",
             ),
+            vault_changes: outcomes(&mut registry, "vault_changes", "Changes of the upstream's cookies by outcome"),
+            vaults_lost: outcomes(&mut registry, "vaults_lost", "Sessions the upstream had forgotten, by finding"),
             limited: outcomes(&mut registry, "limited", "Attempts that came too fast, by limit"),
             audit_lost: counter(&mut registry, "audit_lost", "Audit lines that could not be written"),
             feed_failures: counter(&mut registry, "feed_failures", "Reads of the revocations that failed"),

@@ -33,4 +33,5 @@ mod store;
 mod support;
 mod token_format;
 mod upstream_login;
+mod vault;
 mod words;

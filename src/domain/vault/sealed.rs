@@ -148,6 +148,12 @@ impl Vault {
         &self.sealed
     }
 
+    /// The jar, if it was opened before.
+    #[must_use]
+    pub fn opened_jar(&self) -> Option<&Jar> {
+        self.opened.get()?.as_ref().ok()
+    }
+
     /// # Errors
     /// [`Unopened`].
     pub fn jar(&self, session: SessionId, seal: &Seal) -> Result<&Jar, Unopened> {
