@@ -265,6 +265,8 @@ pub struct Vault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     pub login: Option<String>,
+    /// Whether the application may have a page of its own at that path: `GET` goes there.
+    pub login_has_page: bool,
     pub refresh: Option<String>,
     pub logout: Option<String>,
     pub logout_all: Option<String>,
@@ -320,10 +322,16 @@ pub enum LogFormat {
 }
 
 impl Endpoints {
+    /// Whether a request to this path is for the page from which the application's own login is sent.
+    #[must_use]
+    pub fn leave_to_page(&self, method: &str, path: &str) -> bool {
+        self.login_has_page && matches!(method, "GET" | "HEAD") && self.login.as_deref() == Some(path)
+    }
+
     /// Each with its key's name.
     #[must_use]
     pub fn named(&self) -> [(&'static str, Option<&str>); 7] {
-        let Self { login, refresh, logout, logout_all, password, sessions, me } = self;
+        let Self { login, login_has_page: _, refresh, logout, logout_all, password, sessions, me } = self;
         [
             ("login", login.as_deref()),
             ("refresh", refresh.as_deref()),

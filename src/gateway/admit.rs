@@ -63,8 +63,10 @@ impl Rules {
     #[must_use]
     pub fn find<'a>(&'a self, method: &Method, target: &'a Target) -> Found<'a> {
         match Endpoint::of(target.path(), &self.endpoints) {
-            Some(endpoint) => Found::Endpoint(endpoint),
-            None => Found::Route(self.routes.find(method, target)),
+            Some(endpoint) if !self.endpoints.leave_to_page(method.as_str(), target.path()) => {
+                Found::Endpoint(endpoint)
+            }
+            _ => Found::Route(self.routes.find(method, target)),
         }
     }
 

@@ -19,6 +19,7 @@ mod ended;
 mod failures;
 mod limits;
 mod operator;
+mod page;
 mod passed_on;
 mod successes;
 

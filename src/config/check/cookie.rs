@@ -82,7 +82,8 @@ pub(super) fn fits(document: &Document<'_>, mode: &CookieMode, endpoints: &Endpo
     let page = mode.login_page.as_ref().map(|page| page.location("/"));
     let Some(Ok(page)) = page.map(|page| Target::parse(page.as_bytes())) else { return };
     let is_open = matches!(routes.find(&Method::GET, &page), Match::Rule { route, .. } if route.auth == AuthMode::None);
-    if !is_open || endpoints.named().iter().any(|(_, path)| *path == Some(page.path())) {
+    let is_ours = endpoints.named().iter().any(|(_, path)| *path == Some(page.path()));
+    if !is_open || (is_ours && !endpoints.leave_to_page("GET", page.path())) {
         let hint = format!("add a [[route]] with path = \"{}\" and auth = \"none\"", page.path());
         section.refuse(
             "unauthenticated_html",

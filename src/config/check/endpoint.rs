@@ -33,6 +33,7 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     }
     Some(Endpoints {
         login: login_path?.on().filter(|_| !no_login),
+        login_has_page: matches!(login, Some(Login::Upstream(_))),
         refresh: refresh?.on(),
         logout: logout?.on(),
         logout_all: logout_all?.on(),
@@ -86,7 +87,11 @@ pub(super) fn at(target: &Target, endpoints: &Endpoints) -> Option<String> {
 pub(super) fn warn_of_shadowed_routes(document: &Document<'_>, endpoints: &Endpoints, routes: &RouteTable) {
     for (name, path) in named(endpoints) {
         let Ok(target) = Target::parse(path.as_bytes()) else { continue };
-        for pattern in routes.routes().iter().flat_map(|route| &route.paths) {
+        let is_left = |route: &Route| {
+            let methods = route.methods.as_ref();
+            methods.is_some_and(|methods| methods.iter().all(|method| endpoints.leave_to_page(method, path)))
+        };
+        for pattern in routes.routes().iter().filter(|route| !is_left(route)).flat_map(|route| &route.paths) {
             if is_for_this_path(pattern, &target) {
                 document.warn(format!("route for {pattern}: {path} never gets there, it is {name}"));
             }

@@ -104,7 +104,7 @@ pub(super) fn warn_of_other_ways_in(
     endpoints: &Endpoints,
     routes: &RouteTable,
 ) {
-    let Endpoints { login: ours, refresh, logout, logout_all, password, sessions, me } = endpoints;
+    let Endpoints { login: ours, login_has_page: _, refresh, logout, logout_all, password, sessions, me } = endpoints;
     let path = login.target.path();
     let others = [refresh, logout, logout_all, password, sessions, me];
     if others.iter().any(|other| other.as_deref() == Some(path)) {

@@ -42,7 +42,12 @@ pub(super) const ENDPOINT: Section = Section {
     shape: Shape::Table,
     doc: "Paths that sidegate answers itself; they never reach the API.",
     keys: &[
-        key("login", Kind::Text(ENDPOINT_PATH), r#""/login""#, "Name and password for a pair of tokens."),
+        key(
+            "login",
+            Kind::Text(ENDPOINT_PATH),
+            r#""/login""#,
+            "Name and password for a pair of tokens. With `login.provider = \"upstream\"` the application may have its form at the same path: `GET` goes there, by the routes.",
+        ),
         key("refresh", Kind::Text(ENDPOINT_PATH), r#""/refresh""#, "A refresh token for a new pair."),
         key("logout", Kind::Text(ENDPOINT_PATH), r#""/logout""#, "Ends the session of a refresh token."),
         key("logout_all", Kind::Text(ENDPOINT_PATH), r#""/auth/logout-all""#, "Ends every session of the user."),

@@ -115,7 +115,7 @@ async fn a_kept_cookie_can_be_read_nowhere() {
             Some(database) => database.dump(),
             None => std::fs::read(deployment.home.path("sidegate.db")).unwrap(),
         };
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         assert!(!is_in(&stored) && !String::from_utf8_lossy(&stored).contains(&hex(b"swordfish")));
     }
 }
