@@ -165,7 +165,9 @@ impl Gateway {
             cookies: self.cookies.clone(),
         };
         let task = tokio::spawn(endpoints::answer(Arc::clone(&self.authority), endpoint, request));
-        task.await.map_err(|_| Error::explain(ErrorType::InternalError, "an endpoint panicked"))
+        let mut answer = task.await.map_err(|_| Error::explain(ErrorType::InternalError, "an endpoint panicked"))?;
+        self.keep_from_client(&mut answer);
+        Ok(answer)
     }
 
     /// What a request brought to prove who it is, as far as somebody asks.

@@ -14,6 +14,7 @@ use crate::domain::decision::{CredentialFault, Refusal};
 use crate::domain::identity::Identity;
 use crate::domain::vault::{CookieNames, Jar};
 
+use super::answer::Answer;
 use super::context::RequestContext;
 use super::{Gateway, answer};
 
@@ -71,6 +72,16 @@ impl Gateway {
         let lines: Vec<&[u8]> = swallowed.iter().map(HeaderValue::as_bytes).collect();
         self.authority.change_vault(&identity, context.vault.as_ref(), &lines).await;
         Ok(())
+    }
+
+    /// Keeps the vault's cookies out of an application's answer that is passed on as one of ours.
+    pub(super) fn keep_from_client(&self, answer: &mut Answer) {
+        let Some(vault) = &self.vault else { return };
+        let lines: Vec<HeaderValue> = answer.headers().get_all(SET_COOKIE).iter().cloned().collect();
+        answer.headers_mut().remove(SET_COOKIE);
+        for line in lines.into_iter().filter(|line| !vault.cookies.are_set_by(line.as_bytes())) {
+            answer.headers_mut().append(SET_COOKIE, line);
+        }
     }
 
     /// Whoever asks, if the request goes to the upstream whose cookies are kept.

@@ -61,6 +61,23 @@ async fn a_success_is_the_applications_answer_with_our_cookies() {
     assert_eq!(site.sessions().await.len(), 1);
 }
 
+/// Neither a success nor a refusal hands out what the vault keeps.
+#[tokio::test]
+async fn what_the_vault_keeps_is_not_passed_on() {
+    let settings = crate::support::deployment::laid_over(FORM, PASSED_ON);
+    let site = Site::new(&crate::support::deployment::laid_over(&settings, "vault.cookies = [\"PHPSESSID\"]")).await;
+    let headers = |place| [("Set-Cookie", "PHPSESSID=s3ss10n; Path=/"), ("Set-Cookie", "lang=en"), ("Location", place)];
+    for (place, set_cookies) in
+        [("/home", &["lang", "__Host-default-access", "__Host-default-refresh"][..]), ("/login.php", &["lang"])]
+    {
+        let answer = submit(&site, Script::answer(302, &headers(place), "")).await;
+        assert_eq!(
+            (answer.header("location"), set(&answer)),
+            (Some(place), set_cookies.iter().map(|name| (*name).to_owned()).collect())
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_is_the_applications_answer_without_a_session() {
     let site = site().await;

@@ -251,7 +251,7 @@ fn subject(section: &Section<'_>) -> Option<Subject> {
 fn claims(section: &Section<'_>) -> Option<Vec<(String, Pointer)>> {
     let read = |(name, entry): (Cow<'_, str>, Entry<'_>)| {
         let pointer = pointer(&entry);
-        if REGISTERED.contains(&name.as_ref()) || name == "vlt" || name.is_empty() {
+        if REGISTERED.contains(&name.as_ref()) || name.is_empty() {
             entry.refuse("sidegate sets this claim itself", "choose another name");
             return None;
         }
