@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use http::HeaderValue;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -14,6 +15,7 @@ use crate::domain::revocation::Revoked;
 use crate::domain::session::{Epochs, Origin, Session, SessionId, Subject};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Password, PasswordHash, UserName};
+use crate::domain::vault::Jar;
 use crate::store::{Account, Created, Cursor, NewSession, StoreError};
 use crate::telemetry::Event;
 
@@ -65,6 +67,8 @@ struct Known {
     /// As they were before the password was checked.
     epochs: Epochs,
     claims: Map<String, Value>,
+    /// The cookies that the application gave them.
+    jar: Jar,
     /// A better hash for the same password.
     upgrade: Option<(UserName, PasswordHash, PasswordHash)>,
 }
@@ -156,7 +160,9 @@ impl Authority {
             self.audit.record(&event);
         }
         let answer = match &self.directory {
-            Directory::Upstream(upstream) => upstream.passed_on(answer, outcome.as_ref().map(drop)),
+            Directory::Upstream(upstream) => upstream
+                .passed_on(answer, outcome.as_ref().map(drop))
+                .map(|answer| self.without_kept_cookies(answer)),
             Directory::Users(_) | Directory::None => None,
         };
         Login { outcome, answer }
@@ -220,7 +226,7 @@ impl Authority {
             Check::RightWithOldParameters(new) => Some((user.name, user.password_hash, new)),
             _ => None,
         };
-        Ok(Known { subject: user.subject, epochs, claims: user.claims, upgrade })
+        Ok(Known { subject: user.subject, epochs, claims: user.claims, jar: Jar::default(), upgrade })
     }
 
     /// Has the application check the password. Whose it is may be known only afterwards: so what was ended is compared with
@@ -238,7 +244,8 @@ impl Authority {
         let name = UpstreamLogin::counted_name(&request.name);
         let turn = patience.ask(self.turn_as(&name, presumed.as_ref(), &request.from)).await?;
         let before = patience.ask(self.ends_since(None)).await?;
-        let person = upstream.ask(request, answer, self.clock.now()).await?;
+        let (person, set_cookies) = upstream.ask(request, answer, self.clock.now()).await?;
+        let jar = self.first_jar(set_cookies.iter().map(HeaderValue::as_bytes));
         upstream.remember(&request.name, &person.subject);
         self.forgive_within(turn, patience).await?;
         // In this order: an end after the first question is met by the second, or by the session's own comparison.
@@ -247,7 +254,7 @@ impl Authority {
         if ends.concern(&person.subject) || ends.realm_epoch != before.realm_epoch {
             return Err(LoginError::Refused);
         }
-        Ok(Known { subject: person.subject, epochs, claims: person.claims, upgrade: None })
+        Ok(Known { subject: person.subject, epochs, claims: person.claims, jar, upgrade: None })
     }
 
     /// What was ended after an earlier answer to the same question; without one, nothing before now counts.
@@ -297,7 +304,10 @@ impl Authority {
             from: from.clone(),
             claims: known.claims.clone(),
             label: None,
-            vault: None,
+            vault: self.seal_first(token.session(), &known.jar).map_err(|error| {
+                tracing::error!(%error, "nobody can log in");
+                LoginError::Unclear
+            })?,
             idle_ttl: self.lifetimes.idle,
             max_ttl: self.lifetimes.max,
             most: self.lifetimes.sessions_per_subject,

@@ -157,7 +157,7 @@ impl UpstreamLogin {
         self.known.insert(Bucket::login_as(&Self::counted_name(name)), subject.clone());
     }
 
-    /// Asks the application, and its probe. `now` is for cookies that are over.
+    /// Asks the application, and its probe; gives the `Set-Cookie` lines of both, too. `now` is for cookies that are over.
     ///
     /// # Errors
     /// [`LoginError::Refused`], [`LoginError::Limited`], [`LoginError::NoAnswer`] or [`LoginError::Unclear`].
@@ -166,7 +166,7 @@ impl UpstreamLogin {
         request: &LoginRequest,
         answer: &mut Option<UpstreamAnswer>,
         now: Timestamp,
-    ) -> Result<Person, LoginError> {
+    ) -> Result<(Person, Vec<HeaderValue>), LoginError> {
         let asking = tokio::time::timeout(self.deadline, self.try_to_ask(request, answer, now)).await;
         asking.unwrap_or_else(|_| {
             tracing::warn!(deadline = ?self.deadline, "the application has not answered a login in time");
@@ -179,7 +179,7 @@ impl UpstreamLogin {
         request: &LoginRequest,
         kept: &mut Option<UpstreamAnswer>,
         now: Timestamp,
-    ) -> Result<Person, LoginError> {
+    ) -> Result<(Person, Vec<HeaderValue>), LoginError> {
         let (username, password) = self.fields();
         let body = self.asked.body.fill(|field| match field {
             field if field == username => Some(request.name.as_str()),
@@ -196,6 +196,7 @@ impl UpstreamLogin {
         answer.let_in = verdict == Verdict::Success;
         let answer = &*kept.insert(answer);
         understood(verdict, "login")?;
+        let mut set_cookies = answer.set_cookies();
         let person = match &self.probe {
             None => self.asked.rules.person(answer.as_answer(), &request.name),
             Some(probe) => {
@@ -205,10 +206,11 @@ impl UpstreamLogin {
                 }
                 let answer = receive(probe).await.map_err(|error| not_answered(error, "probe"))?;
                 understood(LoginRules::judge_probe(answer.as_answer()), "probe")?;
+                set_cookies.extend(answer.set_cookies());
                 self.asked.rules.person(answer.as_answer(), &request.name)
             }
         };
-        person.map_err(|doubt| unclear(&doubt, "login"))
+        person.map(|person| (person, set_cookies)).map_err(|doubt| unclear(&doubt, "login"))
     }
 
     /// What the client gets of the application's answer, if it is a success or a refusal with this outcome.
@@ -239,6 +241,10 @@ impl UpstreamLogin {
 impl UpstreamAnswer {
     fn as_answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body }
+    }
+
+    fn set_cookies(&self) -> Vec<HeaderValue> {
+        self.headers.get_all(header::SET_COOKIE).iter().cloned().collect()
     }
 
     /// Every cookie it sets, for the one request that follows.

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::SET_COOKIE;
 use moka::Expiry;
 use moka::sync::Cache;
 use tokio::sync::{Notify, watch};
@@ -24,6 +26,7 @@ use crate::domain::vault::{CookieNames, Jar, Seal, SealedJar, Vault};
 use crate::store::{Cursor, StoreError};
 
 use super::Authority;
+use super::upstream_login::UpstreamAnswer;
 
 mod lost;
 mod writer;
@@ -121,11 +124,28 @@ impl Authority {
         newer(vaults.held(identity.session), own)
     }
 
+    /// What the `Set-Cookie` lines of a login's answers say about the kept cookies.
+    pub(super) fn first_jar<'l>(&self, lines: impl IntoIterator<Item = &'l [u8]>) -> Jar {
+        let change = self.vaults.as_ref().map(|vaults| vaults.names.change(lines, self.clock.now()));
+        Jar::default().after(&change.unwrap_or_default())
+    }
+
+    /// An answer that is passed on to a client.
+    pub(super) fn without_kept_cookies(&self, mut answer: UpstreamAnswer) -> UpstreamAnswer {
+        if let Some(vaults) = &self.vaults {
+            let lines: Vec<HeaderValue> = answer.headers.get_all(SET_COOKIE).iter().cloned().collect();
+            answer.headers.remove(SET_COOKIE);
+            let others = lines.into_iter().filter(|line| !vaults.names.are_set_by(line.as_bytes()));
+            answer.headers.extend(others.map(|line| (SET_COOKIE, line)));
+        }
+        answer
+    }
+
     /// The sealed jar of a new session, as its first version. `None` where none are kept.
     ///
     /// # Errors
     /// [`TooLarge`].
-    pub fn seal_first(&self, session: SessionId, jar: &Jar) -> Result<Option<SealedJar>, TooLarge> {
+    pub(super) fn seal_first(&self, session: SessionId, jar: &Jar) -> Result<Option<SealedJar>, TooLarge> {
         let Some(vaults) = self.vaults.as_ref().filter(|_| !jar.is_empty()) else { return Ok(None) };
         if jar.size() > vaults.most {
             return Err(TooLarge { size: jar.size(), most: vaults.most });

@@ -43,7 +43,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref());
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
-    let vault = vault::vault(document);
+    let vault = vault::vault(document, login.as_ref());
     let endpoints = endpoint::endpoints(document, login.as_ref());
     let identity = identity::headers(document);
     let routes = route::table(document);

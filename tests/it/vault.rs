@@ -11,6 +11,17 @@ mod wire;
 
 /// An application in front of which a deployment's vault is kept.
 const SETTINGS: &str = r#"
+[login]
+provider = "upstream"
+[login.upstream]
+request = "POST /legacy/login"
+[login.upstream.success]
+status = [302]
+sets_cookie = "SID"
+location = "/home"
+[login.upstream.subject]
+form = "username"
+
 [vault]
 cookies = ["SID"]
 lost = { status = [302], location = "/login.php*" }

@@ -1,14 +1,13 @@
 //! `[vault]` and `[vault.lost]`.
 
-use super::DEFAULT_UPSTREAM;
 use super::answer_sign::{place, statuses};
-use crate::config::checked::Vault;
+use crate::config::checked::{Login, Vault};
 use crate::config::document::{Document, Entry, Section, Setting};
 use crate::domain::answer_sign::{AnswerSign, StatusRange};
 use crate::domain::vault::CookieNames;
 
 /// Off: none is kept.
-pub(super) fn vault(document: &Document<'_>) -> Option<Setting<Vault>> {
+pub(super) fn vault(document: &Document<'_>, login: Option<&Login>) -> Option<Setting<Vault>> {
     let (section, lost_section) = (document.section("vault"), document.section("vault.lost"));
     let names = section.list("cookies", name);
     let size = section.size("size");
@@ -25,7 +24,15 @@ pub(super) fn vault(document: &Document<'_>) -> Option<Setting<Vault>> {
         }
         return Some(Setting::Off);
     }
-    let (cookies, upstream) = (CookieNames::new(names)?, DEFAULT_UPSTREAM.to_owned());
+    let Login::Upstream(login) = login? else {
+        section.refuse(
+            "cookies",
+            "without effect: login.provider is not \"upstream\", so nobody gets a cookie from the API",
+            "let the API decide who logs in, or remove the section",
+        );
+        return None;
+    };
+    let (cookies, upstream) = (CookieNames::new(names)?, login.upstream.clone());
     Some(Setting::On(Vault { cookies, size: size?, upstream, lost: lost.on() }))
 }
 
@@ -45,7 +52,7 @@ fn lost(section: &Section<'_>) -> Option<Setting<AnswerSign>> {
     if entry.items()?.is_empty() {
         let location = location?.on();
         if location.is_some() {
-            section.refuse("status", "no status", "write at least one, such as [302]");
+            section.refuse("location", "without effect: vault.lost.status names none", "write the status, too: [302]");
         }
         return location.is_none().then_some(Setting::Off);
     }

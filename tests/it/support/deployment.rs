@@ -75,6 +75,11 @@ impl Deployment {
         Self::founded(database, settings).await
     }
 
+    /// As [`Self::without_user`], on a database that the test chose.
+    pub async fn without_user_on(database: Database, settings: &str) -> Self {
+        Self::founded(Some(database), settings).await
+    }
+
     async fn founded(database: Option<Database>, settings: &str) -> Self {
         let (upstream, home) = (Upstream::start().await, Home::new());
         home.write("secret", format!("{OPERATOR_SECRET}\n"));

@@ -1,6 +1,6 @@
 //! A legacy application: keeps its sessions in a cookie `SID`, as PHP does, and sends strangers to its login page.
 //!
-//! What it does is the last segment of the path: `start` begins a session, `turn` gives it a new id and forgets the old
+//! What it does is the last segment of the path: `login` lets everybody in, `start` begins a session, `turn` gives it a new id and forgets the old
 //! one, `roll` gives the cookie a new value at each answer, and takes the old ones too, `leave` ends it, `large` sets a
 //! cookie that is too large, `cookies` answers anybody with what it was sent.
 
@@ -30,6 +30,7 @@ struct Sessions {
     living: BTreeSet<String>,
     /// How many ids and values were given.
     given: u32,
+    entered: u32,
     /// The `Cookie` lines of each request.
     seen: Vec<Vec<String>>,
 }
@@ -54,9 +55,9 @@ impl App {
         self.sessions().living.clear();
     }
 
-    /// How many sessions it knows.
+    /// How many sessions that `start` began it knows.
     pub(super) fn living(&self) -> usize {
-        self.sessions().living.len()
+        self.sessions().living.iter().filter(|id| id.starts_with("swordfish")).count()
     }
 
     /// The `Cookie` lines of the last request.
@@ -76,6 +77,14 @@ impl Drop for App {
 }
 
 impl Sessions {
+    /// By its own login.
+    fn enter(&mut self) -> String {
+        self.entered += 1;
+        let id = format!("entry{}", self.entered);
+        self.living.insert(id.clone());
+        id
+    }
+
     fn begin(&mut self) -> String {
         self.given += 1;
         let id = format!("swordfish{}", self.given);
@@ -95,7 +104,11 @@ async fn answer(State(sessions): State<Shared>, request: Request) -> Response {
     let what = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     match what.as_str() {
         "cookies" => return cookies.into_response(),
-        "start" => return with_cookies(&[&format!("SID={}; Path=/; HttpOnly", sessions.begin()), "theme=dark"]),
+        "login" => return welcome(&sessions.enter()),
+        "start" => {
+            sessions.living.remove(&id);
+            return with_cookies(&[&format!("SID={}; Path=/; HttpOnly", sessions.begin()), "theme=dark"]);
+        }
         _ if !sessions.living.contains(&id) => return stranger(),
         _ => {}
     }
@@ -121,6 +134,12 @@ async fn answer(State(sessions): State<Shared>, request: Request) -> Response {
 fn with_cookies(lines: &[&str]) -> Response {
     let lines: HeaderMap = lines.iter().map(|line| (SET_COOKIE, line.parse().unwrap())).collect();
     (lines, "done").into_response()
+}
+
+/// As PHP does after a good password.
+fn welcome(id: &str) -> Response {
+    let headers = [(SET_COOKIE, format!("SID={id}; path=/; HttpOnly")), (LOCATION, "/home".to_owned())];
+    (StatusCode::FOUND, headers, "").into_response()
 }
 
 /// As PHP does: a new session for whoever has none, and a page to log in.

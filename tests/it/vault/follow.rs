@@ -10,7 +10,7 @@ use super::app::App;
 
 async fn deployed(kind: StoreKind) -> (App, Deployment) {
     let app = App::start().await;
-    let deployment = Deployment::new(kind, &app.behind(SETTINGS)).await;
+    let deployment = Deployment::without_user(kind, &app.behind(SETTINGS)).await;
     (app, deployment)
 }
 
@@ -68,7 +68,7 @@ async fn the_cookie_is_sent_while_the_store_is_away() {
     let server = blocking(|| crate::support::postgres::Server::start(crate::support::postgres::Durability::Off)).await;
     let app = App::start().await;
     let settings = format!("store.timeout = \"500ms\"\n{SETTINGS}");
-    let deployment = Deployment::on(server.database().await, &app.behind(&settings)).await;
+    let deployment = Deployment::without_user_on(server.database().await, &app.behind(&settings)).await;
     let running = deployment.in_process().await;
     let gate = running.listen[0];
     let pair = logged_in(gate).await;

@@ -13,7 +13,7 @@ async fn a_lost_session_ends_ours_with_a_clean_401() {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let app = App::start().await;
         let settings = format!("audit.output = \"file:audit.log\"\n{SETTINGS}");
-        let deployment = Deployment::new(kind, &app.behind(&settings)).await;
+        let deployment = Deployment::without_user(kind, &app.behind(&settings)).await;
         let (one, other) = (deployment.in_process().await, deployment.in_process().await);
         let gate = one.listen[0];
         for method in ["GET", "HEAD", "POST"] {
@@ -44,7 +44,7 @@ async fn a_lost_session_ends_ours_with_a_clean_401() {
 async fn many_lost_answers_at_once_end_one_session_once() {
     let app = App::start().await;
     let settings = format!("audit.output = \"file:audit.log\"\n{SETTINGS}");
-    let deployment = Deployment::new(StoreKind::Sqlite, &app.behind(&settings)).await;
+    let deployment = Deployment::without_user(StoreKind::Sqlite, &app.behind(&settings)).await;
     let running = deployment.in_process().await;
     let gate = running.listen[0];
     let (pair, other) = (logged_in(gate).await, logged_in(gate).await);
@@ -65,7 +65,7 @@ async fn many_lost_answers_at_once_end_one_session_once() {
 async fn a_cookie_that_has_changed_elsewhere_costs_a_refresh_and_no_session() {
     let app = App::start().await;
     let settings = format!("revocation.poll_interval = \"5s\"\n{SETTINGS}");
-    let deployment = Deployment::new(StoreKind::Postgres, &app.behind(&settings)).await;
+    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(&settings)).await;
     let deaf = "revocation.feed = \"poll\"";
     let (one, other) = (deployment.in_process_with(deaf).await, deployment.in_process_with(deaf).await);
     let pair = logged_in(one.listen[0]).await;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn deployed(kind: StoreKind) -> (App, Deployment) {
     let app = App::start().await;
-    let deployment = Deployment::new(kind, &app.behind(SETTINGS)).await;
+    let deployment = Deployment::without_user(kind, &app.behind(SETTINGS)).await;
     (app, deployment)
 }
 

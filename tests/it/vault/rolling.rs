@@ -15,7 +15,7 @@ use super::app::App;
 async fn a_cookie_that_changes_all_the_time_is_stored_about_once_a_second() {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let app = App::start().await;
-        let deployment = Deployment::new(kind, &app.behind(SETTINGS)).await;
+        let deployment = Deployment::without_user(kind, &app.behind(SETTINGS)).await;
         let running = deployment.in_process().await;
         let gate = running.listen[0];
         let pair = logged_in(gate).await;
@@ -43,7 +43,7 @@ async fn a_cookie_that_changes_all_the_time_is_stored_about_once_a_second() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_at_three_replicas_at_once_end_in_one_vault() {
     let app = App::start().await;
-    let deployment = Deployment::new(StoreKind::Postgres, &app.behind(SETTINGS)).await;
+    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(SETTINGS)).await;
     let replicas = join_all((0..3).map(|_| deployment.in_process())).await;
     let gates: Vec<_> = replicas.iter().map(|replica| replica.listen[0]).collect();
     let pair = logged_in(gates[0]).await;

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sidegate::domain::secret::hex;
 
 use crate::support::client::{Pair, call, logged_in, refresh};
 use crate::support::deployment::{Deployment, StoreKind};
@@ -14,14 +15,14 @@ use super::app::App;
 #[tokio::test]
 async fn a_kept_cookie_goes_to_the_application_and_never_to_the_client() {
     let app = App::start().await;
-    let deployment = Deployment::new(StoreKind::Sqlite, &app.behind(SETTINGS)).await;
+    let deployment = Deployment::without_user(StoreKind::Sqlite, &app.behind(SETTINGS)).await;
     let running = deployment.in_process().await;
     let gate = running.listen[0];
     let pair = logged_in(gate).await;
 
     let started = call(gate, "/start", &pair.access).await;
     assert_eq!((started.status, started.values("set-cookie")), (200, vec!["theme=dark"]));
-    assert_eq!(app.last_cookies(), [""; 0]);
+    assert_eq!(app.last_cookies(), ["SID=entry1"], "what the login gave");
     assert_eq!(call(gate, "/page", &pair.access).await.text(), "swordfish1");
     assert_eq!(app.last_cookies(), ["SID=swordfish1"]);
 
@@ -74,7 +75,7 @@ async fn a_kept_cookie_goes_to_no_other_upstream() {
          [[route]]\npath = \"/other/*\"\nupstream = \"other\"",
         app.address, other.address
     );
-    let deployment = Deployment::new(StoreKind::Sqlite, &routes).await;
+    let deployment = Deployment::without_user(StoreKind::Sqlite, &routes).await;
     let running = deployment.in_process().await;
     let gate = running.listen[0];
     let pair = logged_in(gate).await;
@@ -95,7 +96,7 @@ async fn a_kept_cookie_goes_to_no_other_upstream() {
 async fn a_kept_cookie_can_be_read_nowhere() {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let app = App::start().await;
-        let deployment = Deployment::new(kind, &app.behind(SETTINGS)).await;
+        let deployment = Deployment::without_user(kind, &app.behind(SETTINGS)).await;
         let running = deployment.in_process().await;
         let gate = running.listen[0];
         let pair = logged_in(gate).await;
@@ -115,7 +116,6 @@ async fn a_kept_cookie_can_be_read_nowhere() {
             Some(database) => database.dump(),
             None => std::fs::read(deployment.home.path("sidegate.db")).unwrap(),
         };
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         assert!(!is_in(&stored) && !String::from_utf8_lossy(&stored).contains(&hex(b"swordfish")));
     }
 }
