@@ -22,6 +22,7 @@ mod flow;
 mod fuzz_seeds;
 mod import;
 mod keys;
+mod legacy;
 mod limits;
 mod model;
 mod observed;
