@@ -23,7 +23,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::authority::Authority;
-use crate::config::checked::{Config, Limits, Network, Vault};
+use crate::config::checked::{Config, Limits, Login, Network, Vault};
 use crate::domain::cors::Cors;
 use crate::domain::decision::{Credential, Permit};
 use crate::domain::forwarded::{client_address, client_scheme};
@@ -34,7 +34,7 @@ use crate::domain::target::Target;
 use crate::lifecycle::Phase;
 use crate::telemetry::Metrics;
 
-use self::admit::{Admission, Admitted, Rules};
+use self::admit::{Admission, Admitted, AppLogin, Rules};
 use self::answer::{Answer, BadRequest};
 use self::context::RequestContext;
 use self::cookies::{Asked, Cookies, Look};
@@ -96,6 +96,14 @@ impl Gateway {
                 routes: config.routes.clone(),
                 endpoints: config.endpoints.clone(),
                 authorization_limit: config.limits.authorization,
+                app_login: match &config.login {
+                    Login::Upstream(login) => Some(AppLogin {
+                        upstream: login.upstream.clone(),
+                        method: login.method.clone(),
+                        path: login.target.path().to_owned(),
+                    }),
+                    Login::Users { .. } | Login::None => None,
+                },
             },
             identity: config.identity.clone(),
             cookies: config.cookie.clone().map(|mode| Arc::new(Cookies::new(&config.realm, mode))),

@@ -56,7 +56,7 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
             cookie::fits(document, mode, endpoints, routes);
         }
         if let Some(Login::Upstream(login)) = &login {
-            login_upstream::warn_of_other_ways_in(document, login, endpoints, routes);
+            login_upstream::warn_of_shadowed_login(document, login, endpoints);
         }
     }
     let observed = on_response::events(document, endpoints.as_ref(), routes.as_ref());

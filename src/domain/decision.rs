@@ -90,6 +90,8 @@ pub enum Refusal {
     Scope(Vec<String>),
     /// A role, claim or path segment does not fit.
     Forbidden,
+    /// People log in at our endpoint, and not at the application's.
+    AppLogin,
     /// The route asks for more certainty than there is without the store.
     Stale,
     /// Too many bad tokens came from there: wait this long.

@@ -32,7 +32,11 @@ pub enum Admission {
 #[derive(Debug)]
 pub enum Found<'a> {
     Endpoint(Endpoint),
-    Route(Match<'a>),
+    Route {
+        found: Match<'a>,
+        /// It is the application's own login, past ours.
+        is_app_login: bool,
+    },
 }
 
 impl Found<'_> {
@@ -43,8 +47,8 @@ impl Found<'_> {
             Self::Endpoint(Endpoint::Keys) => Look::Nothing,
             Self::Endpoint(Endpoint::Login) => Look::Provenance,
             Self::Endpoint(Endpoint::Refresh | Endpoint::Logout) => Look::Tokens,
-            Self::Route(found) if !decision::asks_for_credential(found) => Look::Nothing,
-            Self::Endpoint(_) | Self::Route(_) => Look::Identity,
+            Self::Route { found, .. } if !decision::asks_for_credential(found) => Look::Nothing,
+            Self::Endpoint(_) | Self::Route { .. } => Look::Identity,
         }
     }
 }
@@ -56,6 +60,25 @@ pub struct Rules {
     pub endpoints: Endpoints,
     /// Longest accepted `Authorization` value, in bytes.
     pub authorization_limit: usize,
+    /// The application's own login, which is asked by ours and by nobody else.
+    pub app_login: Option<AppLogin>,
+}
+
+/// Where the application logs people in.
+#[derive(Debug)]
+pub struct AppLogin {
+    pub upstream: String,
+    pub method: Method,
+    pub path: String,
+}
+
+impl AppLogin {
+    /// Also in other spellings that an application may take for the same.
+    fn is(&self, method: &Method, target: &Target) -> bool {
+        let path = target.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        *method == self.method && path.eq_ignore_ascii_case(self.path.strip_suffix('/').unwrap_or(&self.path))
+    }
 }
 
 impl Rules {
@@ -66,21 +89,24 @@ impl Rules {
             Some(endpoint) if !self.endpoints.leave_to_page(method.as_str(), target.path()) => {
                 Found::Endpoint(endpoint)
             }
-            _ => Found::Route(self.routes.find(method, target)),
+            _ => Found::Route {
+                found: self.routes.find(method, target),
+                is_app_login: self.app_login.as_ref().is_some_and(|login| login.is(method, target)),
+            },
         }
     }
 
     /// Judges a request by what it brought. Our endpoints judge by themselves, except where it comes from.
     #[must_use]
     pub fn admit(&self, found: &Found<'_>, credential: Credential, authority: &Authority) -> Admitted {
-        let found = match (found, &credential) {
+        let (found, is_app_login) = match (found, &credential) {
             (Found::Endpoint(_), Credential::Bad(fault @ CredentialFault::CrossSite)) => {
                 return Admitted { admission: Admission::Refuse(Refusal::BadCredential(*fault)), route: None };
             }
             (Found::Endpoint(endpoint), _) => {
                 return Admitted { admission: Admission::Endpoint(*endpoint, credential), route: None };
             }
-            (Found::Route(found), _) => found,
+            (Found::Route { found, is_app_login }, _) => (found, *is_app_login),
         };
         let credential = match credential {
             Credential::Good(identity) if decision::denies_when_stale(found) && authority.is_stale() => {
@@ -89,10 +115,16 @@ impl Rules {
             credential => credential,
         };
         let admission = match decision::decide(found, &credential) {
+            // The cookies of its answer would be somebody else's than the session's.
+            Ok(permit) if is_app_login && self.logs_in_at(permit.upstream()) => Admission::Refuse(Refusal::AppLogin),
             Ok(permit) => Admission::Forward(permit),
             Err(refusal) => Admission::Refuse(refusal),
         };
         Admitted { admission, route: found.pattern().map(RoutePath::text) }
+    }
+
+    fn logs_in_at(&self, upstream: &str) -> bool {
+        self.app_login.as_ref().is_some_and(|login| login.upstream == upstream)
     }
 
     /// What the `Authorization` field proves. A second token in the query would be the application's to choose from.

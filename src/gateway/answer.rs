@@ -68,6 +68,7 @@ pub fn refusal(refusal: &Refusal, realm: &str) -> Refused {
             (403, "the access token does not reach that far", Some(bearer(&parameters)), "scope")
         }
         Refusal::Forbidden => (403, "this is not allowed to you", None, "forbidden"),
+        Refusal::AppLogin => (403, "people log in at another address here", None, "app_login"),
         Refusal::Stale => (503, "it cannot be told now whether this token was revoked", None, "stale"),
         Refusal::TooMany(_) => (429, "too many requests with a bad token came from there", None, "too_many_bad_tokens"),
     };

@@ -15,6 +15,7 @@ use crate::support::raw::{self, RawRequest, RawResponse, request};
 use crate::support::upstream::{Recorded, Script};
 
 mod asked;
+mod behind;
 mod ended;
 mod failures;
 mod limits;

@@ -6,7 +6,6 @@ use super::token;
 use crate::config::checked::{Endpoints, LoginAnswer, UpstreamLogin};
 use crate::config::document::Document;
 use crate::domain::answer_sign::StatusRange;
-use crate::domain::route::{AuthMode, Match, RouteTable};
 use crate::domain::upstream_login::{BodyTemplate, LoginRules, SubjectSource, Success, Template};
 
 mod values;
@@ -97,30 +96,13 @@ pub(super) fn fits_cookies(document: &Document<'_>, login: &UpstreamLogin, cooki
     }
 }
 
-/// What leads to the same login without sidegate, or hides it.
-pub(super) fn warn_of_other_ways_in(
-    document: &Document<'_>,
-    login: &UpstreamLogin,
-    endpoints: &Endpoints,
-    routes: &RouteTable,
-) {
-    let Endpoints { login: ours, login_has_page: _, refresh, logout, logout_all, password, sessions, me } = endpoints;
+/// What hides the login from everybody.
+pub(super) fn warn_of_shadowed_login(document: &Document<'_>, login: &UpstreamLogin, endpoints: &Endpoints) {
+    let Endpoints { login: _, login_has_page: _, refresh, logout, logout_all, password, sessions, me } = endpoints;
     let path = login.target.path();
     let others = [refresh, logout, logout_all, password, sessions, me];
     if others.iter().any(|other| other.as_deref() == Some(path)) {
         document.warn(format!("login.upstream.request: an endpoint of sidegate has the path {path}, and is no login"));
-    }
-    if ours.as_deref() == Some(path) {
-        return;
-    }
-    if let Match::Rule { route, .. } = routes.find(&login.method, &login.target)
-        && route.auth != AuthMode::Required
-        && route.upstream == login.upstream
-    {
-        document.warn(format!(
-            "login.upstream.request: {} {path} needs no token, so clients can log in there without sidegate",
-            login.method
-        ));
     }
 }
 

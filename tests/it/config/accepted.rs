@@ -300,7 +300,7 @@ fn a_login_by_the_upstream_sends_name_and_password_unless_told_otherwise() {
 }
 
 #[test]
-fn other_ways_to_the_upstreams_login_are_warned_of() {
+fn an_endpoint_that_hides_the_upstreams_login_is_warned_of() {
     let warnings = |more: &str| {
         accepted(&format!(
             "login.provider = 'upstream'\n{more}\n[login.upstream]\nrequest = 'POST /login.php'\n\
@@ -308,15 +308,6 @@ fn other_ways_to_the_upstreams_login_are_warned_of() {
         ))
         .warnings
     };
-    let open = ["login.upstream.request: POST /login.php needs no token, so clients can log in there without sidegate"];
-    assert_eq!(warnings("route = [{ path = '/login.php', auth = 'none' }]"), open);
-    assert_eq!(warnings("route = [{ path = '/login.php', methods = ['GET'], auth = 'none' }]"), [""; 0]);
-    assert_eq!(
-        warnings(
-            "route = [{ path = '/login.php', auth = 'none', upstream = 'b' }]\nupstream.default.url = 'http://a'\nupstream.b.url = 'http://b'"
-        ),
-        [""; 0]
-    );
     let hidden = ["login.upstream.request: an endpoint of sidegate has the path /login.php, and is no login"];
     assert_eq!(warnings("endpoint.logout = '/login.php'"), hidden);
     assert_eq!(warnings("endpoint.login = '/login.php'"), [""; 0], "that is what people are to use");
