@@ -3,6 +3,7 @@
 
 mod app;
 mod follow;
+mod login;
 mod lost;
 mod person;
 mod replicas;
