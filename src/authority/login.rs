@@ -160,9 +160,7 @@ impl Authority {
             self.audit.record(&event);
         }
         let answer = match &self.directory {
-            Directory::Upstream(upstream) => {
-                upstream.passed_on(answer, outcome.as_ref().map(drop)).map(|answer| self.without_kept_cookies(answer))
-            }
+            Directory::Upstream(upstream) => upstream.passed_on(answer, outcome.as_ref().map(drop)),
             Directory::Users(_) | Directory::None => None,
         };
         Login { outcome, answer }

@@ -8,8 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::SET_COOKIE;
 use moka::Expiry;
 use moka::sync::Cache;
 use tokio::sync::{Notify, watch};
@@ -26,7 +24,6 @@ use crate::domain::vault::{CookieNames, Jar, Seal, SealedJar, Vault};
 use crate::store::{Cursor, StoreError};
 
 use super::Authority;
-use super::upstream_login::UpstreamAnswer;
 
 mod lost;
 mod writer;
@@ -128,17 +125,6 @@ impl Authority {
     pub(super) fn first_jar<'l>(&self, lines: impl IntoIterator<Item = &'l [u8]>) -> Jar {
         let change = self.vaults.as_ref().map(|vaults| vaults.names.change(lines, self.clock.now()));
         Jar::default().after(&change.unwrap_or_default())
-    }
-
-    /// An answer that is passed on to a client.
-    pub(super) fn without_kept_cookies(&self, mut answer: UpstreamAnswer) -> UpstreamAnswer {
-        if let Some(vaults) = &self.vaults {
-            let lines: Vec<HeaderValue> = answer.headers.get_all(SET_COOKIE).iter().cloned().collect();
-            answer.headers.remove(SET_COOKIE);
-            let others = lines.into_iter().filter(|line| !vaults.names.are_set_by(line.as_bytes()));
-            answer.headers.extend(others.map(|line| (SET_COOKIE, line)));
-        }
-        answer
     }
 
     /// The sealed jar of a new session, as its first version. `None` where none are kept.
