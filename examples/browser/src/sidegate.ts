@@ -146,7 +146,7 @@ const ATTEMPTS = 3;
 /** A refresh that may be tried again only after this long, or longer, is given up for now. In milliseconds. */
 const PATIENCE = 10_000;
 /** How long another tab is waited for that has the access token: longer when there must be one. In milliseconds. */
-const NEIGHBOUR = { surely: 1_000, perhaps: 100 };
+const NEIGHBOUR = { surely: 5_000, perhaps: 100 };
 
 export function createClient(options: Options): Client {
   const base = new URL(options.base, globalThis.location?.href);
