@@ -287,19 +287,6 @@ export async function a_new_password_ends_the_other_sessions_and_not_this_one(st
   for (const page of [here, tab]) assert.equal((await call(page, "/api/notes")).status, 200);
 }
 
-export async function without_locks_two_tabs_get_the_same_successor(stage) {
-  const at = stage.address.replace("127.0.0.1", "app.example");
-  const one = await stage.signedIn("", { at });
-  const other = await stage.tab("", { at });
-  assert.equal(await one.evaluate(() => isSecureContext || "locks" in navigator), false);
-  assert.equal((await call(other, "/api/notes")).status, 200);
-  for (let round = 1; round <= 5; round++) {
-    await stage.expire();
-    const answers = await Promise.all([one, other].map((page) => parallel(page, 3, "/api/notes")));
-    assert.deepEqual(answers, [ok(3), ok(3)], `round ${round}`);
-  }
-}
-
 export async function another_login_is_followed_by_all_tabs(stage) {
   const one = await stage.signedIn();
   const other = await stage.tab();

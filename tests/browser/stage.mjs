@@ -62,8 +62,16 @@ export async function open({ page: address, control, health, user, password, ...
     /** A page with the client, signed in. */
     async signedIn(parameters = "", where = {}) {
       const page = await stage.tab(parameters, where);
-      await page.evaluate(([user, password]) => client.login(user, password), [user, password]);
-      return page;
+      const signIn = () => page.evaluate(([user, password]) => client.login(user, password), [user, password]);
+      for (let again = 3; ; again--) {
+        try {
+          await signIn();
+          return page;
+        } catch (error) {
+          // A disk that stands still for a moment is no case of these.
+          if (again === 0 || !/not possible at the moment/.test(String(error))) throw error;
+        }
+      }
     },
 
     /** Tells the deployment to do something, and returns what it says. */

@@ -42,7 +42,6 @@ cases! {
     the_apis_own_401_is_handed_on
     a_wrong_password_is_an_error_with_its_code
     a_new_password_ends_the_other_sessions_and_not_this_one
-    without_locks_two_tabs_get_the_same_successor
     another_login_is_followed_by_all_tabs
 }
 
