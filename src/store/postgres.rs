@@ -12,7 +12,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use self::connection::{Connections, store_error};
-use self::cursor::{Position, Reading};
+use self::piece::Piece;
 use self::reach::Reach;
 use super::rows::{
     self, Columns, address_column, claims_column, counter_column, optional_text_column, span, text_column,
@@ -36,6 +36,7 @@ mod history;
 mod keys;
 mod listen;
 mod living;
+mod piece;
 mod pool;
 mod reach;
 mod schema;
@@ -86,46 +87,6 @@ impl PostgresStore {
     fn lock(&self, what: &str, about: &str) -> i64 {
         let hash = sha256(format!("sidegate\0{what}\0{}\0{about}", self.realm).as_bytes());
         hash.first_chunk().copied().map_or(0, i64::from_be_bytes)
-    }
-
-    async fn page(&self, from: Option<&Position>) -> Result<(i64, RevocationPage), StoreError> {
-        let after = from.and_then(|from| from.snapshot.clone());
-        let reading = from.and_then(|from| from.reading.clone());
-        let seq = reading.as_ref().map_or(0, |reading| reading.seq);
-        let rows = self
-            .connections
-            .rows_for_certain(|| {
-                let statement = match &after {
-                    None => sqlx::query(statements::ALL_REVOCATIONS),
-                    Some(_) => sqlx::query(statements::REVOCATIONS_AFTER),
-                };
-                let statement = statement.bind(&self.realm).bind(seq).bind(i64::from(PAGE));
-                if let Some(after) = &after { statement.bind(after) } else { statement }
-            })
-            .await?;
-        let first = rows.first().ok_or_else(|| rows::damaged("snapshot"))?;
-        let server_start = first.integer("server_start")?;
-        let snapshot = reading.map_or_else(|| first.text("snapshot"), |reading| Ok(reading.snapshot))?;
-        let revocations: Vec<Revocation> =
-            rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?;
-        let more = first.counter("looked_at")? >= u64::from(PAGE);
-        let position = if more {
-            let seq = first.integer("last_seq")?;
-            Position { server_start, snapshot: after, reading: Some(Reading { snapshot, seq }) }
-        } else {
-            Position { server_start, snapshot: Some(snapshot), reading: None }
-        };
-        let page = RevocationPage {
-            revocations,
-            cursor: Cursor(position.to_string()),
-            more,
-            realm_epoch: first.counter("realm_epoch")?,
-            keys_version: first.counter("keys_version")?,
-            asked: first.counter("asked")?,
-            mark: rows::mark(first, first.text("server")?, first.text("known")?)?,
-            now: first.time("now")?,
-        };
-        Ok((server_start, page))
     }
 }
 
@@ -337,14 +298,18 @@ impl Store for PostgresStore {
     }
 
     async fn revocations(&self, after: Option<&Cursor>) -> Result<RevocationPage, StoreError> {
-        if let Some(after) = after.and_then(Position::parse) {
-            let (server_start, page) = self.page(Some(&after)).await?;
-            // Another server, or a restarted one, may be without the newest transactions, and count them anew.
-            if server_start == after.server_start {
-                return Ok(page);
-            }
-        }
-        Ok(self.page(None).await?.1)
+        let Piece { rows, cursor, more } = self.piece(&statements::REVOCATIONS, after, PAGE).await?;
+        let first = rows.first().ok_or_else(|| rows::damaged("snapshot"))?;
+        Ok(RevocationPage {
+            revocations: rows.iter().filter_map(|row| rows::revocation(row).transpose()).collect::<Result<_, _>>()?,
+            cursor,
+            more,
+            realm_epoch: first.counter("realm_epoch")?,
+            keys_version: first.counter("keys_version")?,
+            asked: first.counter("asked")?,
+            mark: rows::mark(first, first.text("server")?, first.text("known")?)?,
+            now: first.time("now")?,
+        })
     }
 
     async fn listen(&self) -> Result<Option<Box<dyn Wakeups>>, StoreError> {

@@ -4,6 +4,7 @@
 //! held open between us and the server.
 
 use super::super::rows::{session_columns, user_columns};
+use super::piece::Followed;
 
 /// The clock, read once: a `VOLATILE` function in a materialised table of one row.
 macro_rules! clock {
@@ -379,16 +380,15 @@ macro_rules! page {
     };
 }
 
-/// `$2` the last row that was looked at, `$3` how many are. They are taken as they come, of whichever realm: a walk that ends,
-/// whatever the planner thinks of the table.
-pub(super) const ALL_REVOCATIONS: &str = page!("true", "v.realm = $1 AND v.until > page.now");
-
-/// `$2` the last row that was looked at since, `$3` how many are, `$4` the snapshot of what was read before.
-pub(super) const REVOCATIONS_AFTER: &str = page!(
-    "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
-        AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
-    "true"
-);
+/// Rows of the whole are taken as they come, of whichever realm: a walk that ends, whatever the planner thinks of the table.
+pub(super) const REVOCATIONS: Followed = Followed {
+    whole: page!("true", "v.realm = $1 AND v.until > page.now"),
+    since: page!(
+        "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
+        "true"
+    ),
+};
 
 /// `$2` allowance, `$3` session, `$4` the version it had, `$5` vault and `$6` its version, `$7` whether everybody is woken.
 pub(super) const CHANGE_VAULT: &str = concat!(
@@ -430,15 +430,15 @@ macro_rules! vault_page {
     };
 }
 
-/// `$2` the last row that was looked at, `$3` how many are.
-pub(super) const ALL_VAULT_CHANGES: &str = vault_page!("true", "v.realm = $1 AND v.until > page.now");
-
-/// `$2` the last row that was looked at since, `$3` how many are, `$4` the snapshot of what was read before.
-pub(super) const VAULT_CHANGES_AFTER: &str = vault_page!(
-    "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
-        AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
-    "true"
-);
+/// As [`REVOCATIONS`].
+pub(super) const VAULT_CHANGES: Followed = Followed {
+    whole: vault_page!("true", "v.realm = $1 AND v.until > page.now"),
+    since: vault_page!(
+        "v.realm = $1 AND v.txid >= pg_snapshot_xmin($4::text::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(v.txid, $4::text::pg_snapshot)",
+        "true"
+    ),
+};
 
 /// Wakes those who follow the realm.
 pub(super) const WAKE: &str = "SELECT pg_notify('sidegate', $1)::text AS woken";
