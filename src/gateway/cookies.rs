@@ -22,6 +22,7 @@ use crate::domain::login_page::{Asking, LoginPage};
 use crate::domain::session::{Origin, SessionId};
 
 use super::answer::{self, Answer};
+use super::forward;
 
 /// The rules of one gateway's cookies.
 #[derive(Debug)]
@@ -208,12 +209,13 @@ impl Cookies {
     /// # Errors
     /// If a line cannot be written.
     pub fn strip(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        let lines: Vec<HeaderValue> = request.headers.get_all(header::COOKIE).iter().cloned().collect();
-        if lines.iter().all(|line| self.names.without_ours(line.as_bytes()).as_deref() == Some(line.as_bytes())) {
+        let lines = request.headers.get_all(header::COOKIE);
+        let left: Vec<_> = lines.iter().filter_map(|line| self.names.without_ours(line.as_bytes())).collect();
+        if lines.iter().map(HeaderValue::as_bytes).eq(left.iter().map(Vec::as_slice)) {
             return Ok(());
         }
         request.remove_header(&header::COOKIE);
-        for left in lines.iter().filter_map(|line| self.names.without_ours(line.as_bytes())) {
+        for left in left {
             request.append_header(header::COOKIE, left)?;
         }
         Ok(())
@@ -224,15 +226,7 @@ impl Cookies {
     /// # Errors
     /// If a line cannot be written.
     pub fn drop_theirs(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
-        let lines: Vec<HeaderValue> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-        if !lines.iter().any(|line| self.names.is_set_by(line.as_bytes())) {
-            return Ok(());
-        }
-        response.remove_header(&header::SET_COOKIE);
-        for line in lines.iter().filter(|line| !self.names.is_set_by(line.as_bytes())) {
-            response.append_header(header::SET_COOKIE, line)?;
-        }
-        Ok(())
+        forward::take_set_cookies(response, |line| self.names.is_set_by(line)).map(drop)
     }
 
     /// Where a person goes who would get this 401, if anywhere. `target` is the path and query that was asked for.

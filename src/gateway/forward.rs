@@ -88,6 +88,22 @@ pub fn write_back(response: &mut ResponseHeader, authenticated: bool) -> Result<
     Ok(())
 }
 
+/// Takes the `Set-Cookie` lines that are not for the client out of an answer, and gives them.
+///
+/// # Errors
+/// If a line that stays cannot be written.
+pub fn take_set_cookies(response: &mut ResponseHeader, is_taken: impl Fn(&[u8]) -> bool) -> Result<Vec<HeaderValue>> {
+    let lines = response.headers.get_all(header::SET_COOKIE).iter().cloned();
+    let (taken, left): (Vec<_>, Vec<_>) = lines.partition(|line| is_taken(line.as_bytes()));
+    if !taken.is_empty() {
+        response.remove_header(&header::SET_COOKIE);
+        for line in left {
+            response.append_header(header::SET_COOKIE, line)?;
+        }
+    }
+    Ok(taken)
+}
+
 /// RFC 9110 §7.6.1. How the body is framed is the library's business, and an answered upgrade keeps its two fields.
 fn remove_hop_by_hop(response: &mut ResponseHeader) {
     let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;

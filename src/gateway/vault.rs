@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -16,7 +16,7 @@ use crate::domain::vault::{CookieNames, Jar};
 
 use super::answer::Answer;
 use super::context::RequestContext;
-use super::{Gateway, answer};
+use super::{Gateway, answer, forward};
 
 impl Gateway {
     /// Puts the vault of the request's session into its `Cookie` field, and nobody else's cookie of these names.
@@ -50,7 +50,7 @@ impl Gateway {
         context: &mut RequestContext,
     ) -> Result<()> {
         let Some(vault) = &self.vault else { return Ok(()) };
-        let swallowed = swallow(response, &vault.cookies)?;
+        let swallowed = forward::take_set_cookies(response, |line| vault.cookies.are_set_by(line))?;
         let Some(identity) = self.identity_at_vault(context).cloned() else { return Ok(()) };
         if !response.status.is_informational() {
             session.as_downstream_mut().set_abort_on_close(true);
@@ -119,18 +119,4 @@ fn write(request: &mut RequestHeader, names: &CookieNames, jar: Option<&Jar>) ->
         request.insert_header(COOKIE, HeaderValue::from_bytes(&cookie).map_err(no_value)?)?;
     }
     Ok(())
-}
-
-/// Takes the lines about these cookies out, and gives them.
-fn swallow(response: &mut ResponseHeader, names: &CookieNames) -> Result<Vec<HeaderValue>> {
-    let is_ours = |line: &HeaderValue| names.are_set_by(line.as_bytes());
-    let lines = |headers: &HeaderMap| headers.get_all(SET_COOKIE).iter().cloned().collect::<Vec<_>>();
-    let (ours, others): (Vec<_>, Vec<_>) = lines(&response.headers).into_iter().partition(is_ours);
-    if !ours.is_empty() {
-        response.remove_header(&SET_COOKIE);
-        for line in others {
-            response.append_header(SET_COOKIE, line)?;
-        }
-    }
-    Ok(ours)
 }
