@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use sidegate::boot::Running;
+
 use crate::support::client::{Pair, call, logged_in, oauth_error, refresh};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::raw::{self, RawResponse, request};
@@ -68,6 +70,14 @@ async fn is_over(gate: SocketAddr, pair: &Pair) {
 
 async fn lives(gate: SocketAddr, pair: &Pair) {
     assert_eq!(call(gate, "/", &pair.access).await.status, 200);
+}
+
+/// One sidegate in this process, before an application that the test plays.
+async fn one_gate(settings: &str) -> (Deployment, Running, SocketAddr) {
+    let deployment = Deployment::new(StoreKind::Sqlite, settings).await;
+    let running = deployment.in_process().await;
+    let gate = running.listen[0];
+    (deployment, running, gate)
 }
 
 /// Two sessions of one user.

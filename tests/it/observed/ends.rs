@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncReadExt;
 
-use super::{BOTH, EVENTS, answered, asking, goes_on, is_over, lives, two};
+use super::{BOTH, EVENTS, answered, asking, goes_on, is_over, lives, one_gate, two};
 use crate::support::client::{Pair, call, logged_in, login, refresh, until_refused};
 use crate::support::deployment::{Deployment, StoreKind, USER};
 use crate::support::raw::{self, RawClient, request};
@@ -100,9 +100,7 @@ async fn a_deleted_user_is_whom_the_decoded_path_names() {
 
 #[tokio::test]
 async fn an_answer_without_the_sign_ends_nothing() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, running, gate) = one_gate(EVENTS).await;
     let (own, elsewhere) = two(gate).await;
     for (method, target, status, headers) in [
         ("POST", "/account/password", 400, &[][..]),
@@ -134,9 +132,7 @@ async fn an_answer_without_the_sign_ends_nothing() {
 async fn an_answer_to_nobody_ends_nothing() {
     let optional = "[[route]]\npath = \"/logout.php\"\nauth = \"optional\"\n";
     let settings = EVENTS.replacen("[[route]]", &format!("{optional}[[route]]"), 1);
-    let deployment = Deployment::new(StoreKind::Sqlite, &settings).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(&settings).await;
     let own = logged_in(gate).await;
     let asked = request("GET", "/logout.php").bytes();
     assert_eq!(answered(&deployment, gate, &asked, Script::answer(200, &[], "")).await.status, 200);
@@ -148,9 +144,7 @@ async fn an_answer_to_nobody_ends_nothing() {
 
 #[tokio::test]
 async fn a_head_is_a_get_and_an_interim_answer_is_no_answer() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(EVENTS).await;
     let (own, elsewhere) = two(gate).await;
     let mut client = RawClient::connect(gate).await;
     deployment.upstream.next(Script::answer(200, &[], "a page"));
@@ -168,9 +162,7 @@ async fn a_head_is_a_get_and_an_interim_answer_is_no_answer() {
 /// What the head says is done when the head is passed on; the body may take its time.
 #[tokio::test]
 async fn a_streamed_answer_ends_by_its_head() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(EVENTS).await;
     let (own, elsewhere) = two(gate).await;
     let (chunks, stream) = Script::streamed(&[]);
     deployment.upstream.next(stream);
@@ -188,9 +180,7 @@ async fn a_streamed_answer_ends_by_its_head() {
 /// A WebSocket of a session that ends so is cut, as by any other end.
 #[tokio::test]
 async fn what_is_open_ends_with_its_session() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(EVENTS).await;
     let own = logged_in(gate).await;
     let opening = request("GET", "/ws").header("Connection", "Upgrade").header("Upgrade", "websocket");
     let opening = opening.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");

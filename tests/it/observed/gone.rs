@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{EVENTS, asking, goes_on, is_over, two};
+use super::{EVENTS, asking, goes_on, is_over, one_gate, two};
 use crate::support::client::until_refused;
-use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::upstream::Script;
 
 /// How a client goes away.
@@ -20,9 +19,7 @@ enum Going {
 #[tokio::test]
 async fn what_an_answer_says_ends_although_the_client_has_gone() {
     for going in [Going::Closed, Going::Reset] {
-        let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-        let running = deployment.in_process().await;
-        let gate = running.listen[0];
+        let (deployment, _running, gate) = one_gate(EVENTS).await;
         let (own, elsewhere) = two(gate).await;
         // Long enough for the close to be noticed before the answer.
         let late = Script::new().read_body().wait(Duration::from_millis(500)).answering(200, &[], "changed");
@@ -42,9 +39,7 @@ async fn what_an_answer_says_ends_although_the_client_has_gone() {
 
 #[tokio::test]
 async fn a_request_that_nothing_hangs_on_ends_with_its_client() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(EVENTS).await;
     let (own, _) = two(gate).await;
     for target in ["/hang", "/account/close/hang"] {
         deployment.upstream.next(Script::new().read_body().hang());
@@ -63,9 +58,7 @@ async fn a_request_that_nothing_hangs_on_ends_with_its_client() {
 #[tokio::test]
 async fn nobody_waits_for_an_answer_longer_than_the_upstream_may_take() {
     let settings = format!("upstream.default.response_timeout = \"300ms\"\n{EVENTS}");
-    let deployment = Deployment::new(StoreKind::Sqlite, &settings).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(&settings).await;
     let (own, elsewhere) = two(gate).await;
     deployment.upstream.next(Script::new().read_body().hang());
     let mut client = TcpStream::connect(gate).await.unwrap();
@@ -79,9 +72,7 @@ async fn nobody_waits_for_an_answer_longer_than_the_upstream_may_take() {
 /// The head of the answer is what is waited for: the body is nobody's any more.
 #[tokio::test]
 async fn after_the_head_an_answer_ends_with_its_client() {
-    let deployment = Deployment::new(StoreKind::Sqlite, EVENTS).await;
-    let running = deployment.in_process().await;
-    let gate = running.listen[0];
+    let (deployment, _running, gate) = one_gate(EVENTS).await;
     let (own, elsewhere) = two(gate).await;
     let (chunks, stream) = Script::streamed(&[]);
     deployment.upstream.next(stream);
