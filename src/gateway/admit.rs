@@ -73,11 +73,18 @@ pub struct AppLogin {
 }
 
 impl AppLogin {
-    /// Also in other spellings that an application may take for the same.
+    /// Also in other spellings that an application may take for the same, and below it: a script is given what follows its
+    /// name.
     fn is(&self, method: &Method, target: &Target) -> bool {
-        let path = target.path();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        *method == self.method && path.eq_ignore_ascii_case(self.path.strip_suffix('/').unwrap_or(&self.path))
+        let (path, login) = (target.path(), self.path.trim_end_matches('/'));
+        let begins = path.get(..login.len()).is_some_and(|start| start.eq_ignore_ascii_case(login));
+        let is_there = match path.as_bytes().get(login.len()..) {
+            Some([]) => true,
+            // Below the root is everything.
+            Some([b'/', below @ ..]) => !login.is_empty() || below.is_empty(),
+            _ => false,
+        };
+        *method == self.method && begins && is_there
     }
 }
 
