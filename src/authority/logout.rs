@@ -1,5 +1,7 @@
 //! Ending a session, or all of a subject's, at once.
 
+use std::sync::PoisonError;
+
 use crate::domain::access_token;
 use crate::domain::identity::Identity;
 use crate::domain::observed::Ends;
@@ -29,21 +31,59 @@ impl Authority {
     /// # Errors
     /// [`LogoutError`].
     pub async fn logout(&self, token: &str, from: &Origin) -> Result<bool, LogoutError> {
-        let session = match self.keys.ratchet().open(token) {
-            Ok(token) => Some(token.session()),
+        match self.session_of(token).await? {
+            Some(session) => self.end_session(session, from).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The session of any genuine token, also of an old or expired one.
+    async fn session_of(&self, token: &str) -> Result<Option<SessionId>, LogoutError> {
+        match self.keys.ratchet().open(token) {
+            Ok(token) => Ok(Some(token.session())),
             Err(NotAToken::UnknownKey(key_id)) => match self.realm_knows_secret(key_id).await {
-                Ok(true) => return Err(LogoutError::SecretNotHere),
-                Ok(false) => None,
-                Err(error) => return Err(LogoutError::Unavailable(error)),
+                Ok(true) => Err(LogoutError::SecretNotHere),
+                Ok(false) => Ok(None),
+                Err(error) => Err(LogoutError::Unavailable(error)),
             },
             Err(NotAToken::Malformed | NotAToken::Forged) => {
                 let access_token = access_token::verify_genuine(token, self.keys.keyring().verifying(), &self.rules);
-                access_token.ok().map(|identity| identity.session)
+                Ok(access_token.ok().map(|identity| identity.session))
             }
+        }
+    }
+
+    /// Ends a session that a login leaves without a browser. The login's answer stands whatever comes of it; what could not
+    /// be stored is tried again in the background.
+    pub async fn end_left_behind(&self, token: &str, from: &Origin) {
+        match self.session_of(token).await {
+            Ok(Some(session)) if self.revocations.holds(session) => {}
+            Ok(Some(session)) => {
+                let stored = self.end_everywhere(session).await;
+                let outcome = if stored.is_ok() { "left_behind" } else { "left_behind_not_stored" };
+                self.audit.record(&Event::new("session_end", outcome).session(session).from(from));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(?error, "a session that no browser holds was not ended"),
+        }
+    }
+
+    /// Whether a browser that has brought this token may hold another session's by now: this one has been ended by itself,
+    /// and not long ago. Asks the store what is not known here; without an answer it may.
+    pub async fn may_be_left_behind(&self, token: &str) -> bool {
+        let session = match self.session_of(token).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return false,
+            Err(_) => return true,
         };
-        match session {
-            Some(session) => self.end_session(session, from).await.map(|()| true),
-            None => Ok(false),
+        let is_recent = || self.revocations.holds_until(session).is_some_and(|until| until > self.clock.now());
+        if is_recent() {
+            return true;
+        }
+        let position = self.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.read(position.as_ref()).await {
+            Ok(page) => page.more || is_recent(),
+            Err(_) => true,
         }
     }
 

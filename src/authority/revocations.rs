@@ -19,6 +19,7 @@ use crate::domain::keys::KeyId;
 use crate::domain::revocation::{Held, Revocation, Revoked};
 use crate::domain::secret::sha256;
 use crate::domain::session::{Epochs, SessionId, Subject};
+use crate::domain::time::Timestamp;
 
 /// The set of one realm.
 #[derive(Debug)]
@@ -99,6 +100,12 @@ impl Revocations {
     #[must_use]
     pub fn holds(&self, session: SessionId) -> bool {
         self.entries.contains_key(&Key::Session(session))
+    }
+
+    /// Until when that is held.
+    #[must_use]
+    pub fn holds_until(&self, session: SessionId) -> Option<Timestamp> {
+        self.entries.get(&Key::Session(session)).map(|entry| entry.held.until)
     }
 
     /// The realm's counter, as far as it is known here.

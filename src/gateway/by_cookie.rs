@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header;
 
-use crate::authority::{Authority, RefreshError};
+use crate::authority::{Authority, RefreshError, TokenPair};
 use crate::domain::decision::{Credential, CredentialFault, FieldFault, Refusal};
 
 use super::answer::{self, Answer, BadRequest};
@@ -29,9 +29,32 @@ pub(super) async fn refresh(
         Ok(renewed) => cookies.deliver(&renewed.pair, authority),
         // The browser holds later cookies by now, or is about to.
         Err(RefreshError::AlreadyRotated) => answer::not_now(),
-        Err(error) if error.ends_the_session() => request.forget(answer::refresh_error(&error)),
-        Err(error) => answer::refresh_error(&error),
+        Err(error) => {
+            let mut answer = answer::refresh_error(&error);
+            if error.ends_the_session() {
+                cookies.cleared_after(token, authority).await.write(answer.headers_mut());
+            }
+            answer
+        }
     })
+}
+
+/// Ends what nobody holds the cookies of once this login is answered: the session whose cookies came with it, since the
+/// new ones take their place, or the new one, if its cookies could not be given.
+pub(super) async fn settle_login(
+    authority: &Authority,
+    request: &EndpointRequest,
+    cookies: &Cookies,
+    pair: &TokenPair,
+    given: &Answer,
+) {
+    if !given.headers().contains_key(header::SET_COOKIE) {
+        return authority.end_left_behind(&pair.refresh_token, &request.from).await;
+    }
+    let presented = cookies.read(&request.headers).unwrap_or_default();
+    for token in [presented.refresh, presented.access].into_iter().flatten() {
+        authority.end_left_behind(token, &request.from).await;
+    }
 }
 
 /// Ends the session of the cookies, and has the browser forget them once that is certain.

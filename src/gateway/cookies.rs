@@ -102,8 +102,9 @@ impl Cookies {
         match (presented.refresh, fault) {
             (Some(token), _) if self.mode.refresh_in_request => self.renewed(token, asked, authority).await,
             (_, None) => (Some(Credential::Nothing), SetCookies::default()),
-            (None, Some(TokenFault::Revoked)) => {
-                (Some(Credential::Bad(CredentialFault::Token(TokenFault::Revoked))), self.cleared())
+            (None, Some(fault @ TokenFault::Revoked)) => {
+                let cleared = self.cleared_after(presented.access.unwrap_or_default(), authority).await;
+                (Some(Credential::Bad(CredentialFault::Token(fault))), cleared)
             }
             (_, Some(fault)) => bad(CredentialFault::Token(fault)),
         }
@@ -132,7 +133,11 @@ impl Cookies {
                     | RefreshError::SecretNotHere
                     | RefreshError::Internal => RefreshFault::NotNow,
                 };
-                let over = if error.ends_the_session() { self.cleared() } else { SetCookies::default() };
+                let over = if error.ends_the_session() {
+                    self.cleared_after(token, authority).await
+                } else {
+                    SetCookies::default()
+                };
                 (Credential::Bad(CredentialFault::Refresh(fault)), over)
             }
         };
@@ -184,6 +189,12 @@ impl Cookies {
     pub fn cleared(&self) -> SetCookies {
         let lines = [Kind::Access, Kind::Refresh].map(|kind| self.names.clear(kind));
         SetCookies { lines: lines.iter().filter_map(|line| sensitive(line)).collect(), ..SetCookies::default() }
+    }
+
+    /// The same after a failure. Not if the browser may have logged out or in since it sent this token: the answer could
+    /// come after that login's, and would take its cookies away.
+    pub(super) async fn cleared_after(&self, token: &str, authority: &Authority) -> SetCookies {
+        if authority.may_be_left_behind(token).await { SetCookies::default() } else { self.cleared() }
     }
 
     /// The answer that gives a pair: the tokens are not in its body.
@@ -279,22 +290,21 @@ impl SetCookies {
         for line in &self.lines {
             response.append_header(header::SET_COOKIE, line)?;
         }
-        for name in &KEPT_BY {
-            response.remove_header(name);
+        let kept_by: Vec<_> = response.headers.keys().filter(|name| has_it_kept(name)).cloned().collect();
+        for name in kept_by {
+            response.remove_header(&name);
         }
         response.insert_header(header::CACHE_CONTROL, "no-store")
     }
 }
 
-/// What tells one cache or another to keep an answer, some of them before `Cache-Control`.
-static KEPT_BY: [HeaderName; 6] = [
-    header::EXPIRES,
-    header::PRAGMA,
-    HeaderName::from_static("cdn-cache-control"),
-    HeaderName::from_static("cloudflare-cdn-cache-control"),
-    HeaderName::from_static("surrogate-control"),
-    HeaderName::from_static("x-accel-expires"),
-];
+/// Whether such a field tells one cache or another to keep an answer, some of them before `Cache-Control`: RFC 9213 and
+/// what came before it.
+fn has_it_kept(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.ends_with("cache-control")
+        || matches!(name, "expires" | "pragma" | "edge-control" | "surrogate-control" | "x-accel-expires")
+}
 
 /// Our lines are ASCII by construction.
 fn sensitive(line: &str) -> Option<HeaderValue> {

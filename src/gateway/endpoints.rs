@@ -164,13 +164,16 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
     let password = fields.password(password).ok_or(BadRequest::Malformed("password is missing, or too long"))?;
     let login = LoginRequest { name, password, submitted: Submitted(fields.0), from: request.from.clone() };
     let Login { outcome, answer } = authority.login(login).await;
-    if let (Some(answer), Some(cookies)) = (answer, &request.cookies) {
-        return Ok(passed_on(answer, outcome.ok().as_ref(), cookies, authority));
+    let pair = outcome.as_ref().ok();
+    let given = match (answer, &request.cookies, &outcome) {
+        (Some(answer), Some(cookies), _) => passed_on(answer, pair, cookies, authority),
+        (_, _, Ok(pair)) => request.give(pair, authority),
+        (_, _, Err(error)) => answer::login_error(error),
+    };
+    if let (Some(pair), Some(cookies)) = (pair, &request.cookies) {
+        by_cookie::settle_login(authority, request, cookies, pair, &given).await;
     }
-    Ok(match outcome {
-        Ok(pair) => request.give(&pair, authority),
-        Err(error) => answer::login_error(&error),
-    })
+    Ok(given)
 }
 
 async fn refresh(authority: &Authority, request: &EndpointRequest) -> Result<Answer, BadRequest> {

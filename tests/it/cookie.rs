@@ -1,6 +1,7 @@
 //! Cookie mode as a browser meets it: what it is given to keep, what it is believed, and that nobody is logged out who did
 //! not ask for it.
 
+mod another_login;
 mod answers;
 mod browser;
 mod cross_site;

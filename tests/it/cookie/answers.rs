@@ -1,8 +1,11 @@
 //! What a browser is given to keep, and that no cache keeps it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use sidegate::clock::SystemClock;
+use sidegate::domain::session::SessionId;
 
 use super::browser::{from_our_page, login, refresh_tokens};
 use super::{ACCESS, Browser, REFRESH, SetCookie, Site};
@@ -62,7 +65,22 @@ async fn a_token_that_no_browser_keeps_is_a_failed_login_and_said_why() {
     assert!(!answer.text().contains("eyJ"));
     let said = replica.process.wait_for("more than browsers keep").await;
     assert!(said.contains("give its user fewer or shorter claims") && !said.contains("eyJ"), "{said}");
+    let (_, session) = said.split_once("session=").expect("it is named");
+    let config = deployment.config();
+    let store = sidegate::store::open(&config.store, &config.realm, Arc::new(SystemClock)).await.unwrap();
+    assert!(store.session(SessionId::parse(&session[..32]).unwrap()).await.unwrap().is_none(), "nobody holds it");
 }
+
+/// What caches of one maker or another read before `Cache-Control`.
+const KEPT_BY: [&str; 7] = [
+    "CDN-Cache-Control",
+    "Cloudflare-CDN-Cache-Control",
+    "Netlify-CDN-Cache-Control",
+    "X-LiteSpeed-Cache-Control",
+    "Edge-Control",
+    "Surrogate-Control",
+    "X-Accel-Expires",
+];
 
 /// A request whose access token has ended gets its answer, and new cookies with it: whatever the answer is.
 #[tokio::test]
@@ -90,7 +108,7 @@ async fn the_new_cookies_come_with_whatever_answer_follows() {
         site.pass_an_expiry().await;
         browser.forget_access();
         if target == "/cached" {
-            let other = [cacheable[0], cacheable[1], ("CDN-Cache-Control", "max-age=600"), ("X-Accel-Expires", "600")];
+            let other: Vec<_> = cacheable.into_iter().chain(KEPT_BY.map(|name| (name, "max-age=600"))).collect();
             site.deployment.upstream.next(Script::answer(200, &other, "kept"));
         }
         let mut client = RawClient::connect(site.gate()).await;
@@ -99,7 +117,7 @@ async fn the_new_cookies_come_with_whatever_answer_follows() {
         let answer = client.try_response_to(method).await.unwrap();
         assert_eq!(answer.status, status, "{method} {target}: {}", answer.text());
         assert_brings_a_pair(&answer);
-        for name in ["cdn-cache-control", "x-accel-expires", "age"] {
+        for name in KEPT_BY {
             assert_eq!(answer.header(name), None, "{target}");
         }
         browser.keep(&answer);
