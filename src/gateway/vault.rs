@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -63,6 +63,7 @@ impl Gateway {
             if lost == Lost::Outdated && session.req_header().method.is_safe() && !context.is_second_try {
                 // With the newer one, which is held here by now.
                 context.is_second_try = true;
+                self.watch(session, context);
                 let mut again = Error::explain(ErrorType::Custom("vault_outdated"), "asked again with a newer cookie");
                 again.set_retry(true);
                 return Err(again);
@@ -95,6 +96,10 @@ impl Gateway {
         let refusal = Refusal::BadCredential(CredentialFault::Token(TokenFault::Revoked));
         let refused = answer::refusal(&refusal, self.authority.realm()).answer;
         let (reason, answer) = match lost {
+            // The front end of a cookie session knows no other 401 than that nobody is logged in.
+            Lost::Outdated if self.cookies.is_some() && session.get_header(AUTHORIZATION).is_none() => {
+                ("vault_outdated", answer::not_now())
+            }
             Lost::Outdated => ("vault_outdated", refused),
             Lost::Ended => ("vault_lost", self.login_page_for(session, context, refused)),
             Lost::Unknown => ("vault_unknown", answer::not_now()),

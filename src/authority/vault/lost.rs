@@ -43,6 +43,7 @@ impl Authority {
         let Some(vaults) = &self.vaults else { return Lost::Unknown };
         let id = identity.session;
         let is_newer_here = || vaults.held(id).is_some_and(|vault| vault.version() > sent);
+        let patience = self.store_timeout + PAUSE + A_WRITE;
         let watch = Stopwatch::start();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -64,7 +65,7 @@ impl Authority {
                     return Lost::Unknown;
                 }
             }
-            if watch.elapsed() >= PATIENCE {
+            if watch.elapsed() >= patience {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -85,5 +86,5 @@ impl Authority {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A replica that has a newer vault stores it within a pause and what a write takes.
-const PATIENCE: Duration = PAUSE.saturating_add(Duration::from_millis(500));
+/// A replica that has a newer vault stores it within a pause and what a write takes, after one that may have failed.
+const A_WRITE: Duration = Duration::from_millis(500);

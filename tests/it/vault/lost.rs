@@ -89,3 +89,24 @@ async fn a_cookie_that_has_changed_elsewhere_costs_a_refresh_and_no_session() {
     let metrics = exchange(other.health, request("GET", "/metrics").bytes()).await.text();
     assert!(!metrics.contains("vaults_lost_total{outcome=\"ended\"}"), "{metrics}");
 }
+
+/// A logout by a link, first sent with a cookie that has changed meanwhile: the answer that counts is the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_again_is_watched_again() {
+    let app = App::start().await;
+    let event = "[[on_response]]\nrequest = \"GET /leave\"\nstatus = [200]\nend = \"session\"";
+    let settings = format!("revocation.poll_interval = \"5s\"\n{SETTINGS}{event}");
+    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(&settings)).await;
+    let deaf = "revocation.feed = \"poll\"";
+    let (one, other) = (deployment.in_process_with(deaf).await, deployment.in_process_with(deaf).await);
+    let pair = logged_in(one.listen[0]).await;
+    assert_eq!(call(one.listen[0], "/start", &pair.access).await.status, 200);
+    assert_eq!(call(other.listen[0], "/page", &pair.access).await.text(), "swordfish1");
+    assert_eq!(call(one.listen[0], "/turn", &pair.access).await.status, 200);
+
+    let left = call(other.listen[0], "/leave", &pair.access).await;
+    assert_eq!((left.status, left.text()), (200, "done".to_owned()));
+    assert_eq!(app.living(), 0);
+    assert_eq!(call(other.listen[0], "/auth/me", &pair.access).await.status, 401);
+    assert_eq!(refresh(one.listen[0], &pair.refresh, None).await.status, 400, "and everywhere");
+}
