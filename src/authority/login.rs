@@ -32,6 +32,8 @@ pub struct LoginRequest {
     /// Everything else that was submitted.
     pub submitted: Submitted,
     pub from: Origin,
+    /// As the client sent it: an application may compare it with that of later requests.
+    pub user_agent: Option<HeaderValue>,
 }
 
 /// Fields of a login, one of each name. Its `Debug` hides them.

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::checked::{self, Config, LoginAnswer};
 use crate::domain::rate::Bucket;
-use crate::domain::session::{Origin, Subject};
+use crate::domain::session::Subject;
 use crate::domain::target::Target;
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_login::{Answer, Doubt, LoginRules, Person, Verdict};
@@ -188,7 +188,7 @@ impl UpstreamLogin {
         });
         let login = self.client.request(self.asked.method.clone(), self.login.clone());
         let login = login
-            .headers(self.headers_for(&request.from))
+            .headers(self.headers_for(request))
             .header(header::CONTENT_TYPE, body.media_type)
             .body(body.bytes.to_vec());
         let mut answer = receive(login).await.map_err(|error| not_answered(error, "login"))?;
@@ -200,7 +200,7 @@ impl UpstreamLogin {
         let person = match &self.probe {
             None => self.asked.rules.person(answer.as_answer(), &request.name),
             Some(probe) => {
-                let mut probe = self.client.get(probe.clone()).headers(self.headers_for(&request.from));
+                let mut probe = self.client.get(probe.clone()).headers(self.headers_for(request));
                 if let Some(cookies) = answer.cookies(now) {
                     probe = probe.header(header::COOKIE, cookies);
                 }
@@ -228,12 +228,11 @@ impl UpstreamLogin {
         answer.filter(|answer| self.asked.answer == LoginAnswer::Upstream && fits(answer))
     }
 
-    fn headers_for(&self, from: &Origin) -> HeaderMap {
+    fn headers_for(&self, request: &LoginRequest) -> HeaderMap {
         let mut headers = self.headers.clone();
-        let address = from.address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok());
+        let address = request.from.address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok());
         headers.extend(address.map(|address| (http::HeaderName::from_static("x-forwarded-for"), address)));
-        let agent = from.user_agent.as_ref().and_then(|agent| HeaderValue::from_str(agent).ok());
-        headers.extend(agent.map(|agent| (header::USER_AGENT, agent)));
+        headers.extend(request.user_agent.iter().cloned().map(|agent| (header::USER_AGENT, agent)));
         headers
     }
 }

@@ -162,7 +162,13 @@ async fn login(authority: &Authority, request: &EndpointRequest) -> Result<Answe
     refuse_in_query(request.query.as_deref(), &[password])?;
     let name = fields.get(name).ok_or(BadRequest::Malformed("username is missing"))?.to_owned();
     let password = fields.password(password).ok_or(BadRequest::Malformed("password is missing, or too long"))?;
-    let login = LoginRequest { name, password, submitted: Submitted(fields.0), from: request.from.clone() };
+    let login = LoginRequest {
+        name,
+        password,
+        submitted: Submitted(fields.0),
+        from: request.from.clone(),
+        user_agent: request.headers.get(header::USER_AGENT).cloned(),
+    };
     let Login { outcome, answer } = authority.login(login).await;
     let pair = outcome.as_ref().ok();
     let given = match (answer, &request.cookies, &outcome) {
@@ -274,6 +280,10 @@ impl Fields {
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             if fields.iter().any(|(known, _)| *known == name) {
                 return Err(BadRequest::Malformed("a field is repeated"));
+            }
+            // What an escape that is not UTF-8 is read as: a page in Latin-1.
+            if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(BadRequest::Malformed("the body is not UTF-8"));
             }
             fields.push((name.into_owned(), Zeroizing::new(value.into_owned())));
         }

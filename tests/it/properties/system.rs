@@ -162,6 +162,7 @@ impl System for Real {
             password: Password::new(password.to_owned()),
             submitted: Submitted::default(),
             from: from.clone(),
+            user_agent: None,
         };
         self.replicas[replica].login(request).await.outcome.ok().map(given)
     }

@@ -43,6 +43,35 @@ async fn the_application_gets_exactly_the_configured_request() {
     assert_eq!(site.deployment.upstream.requests().len(), 1, "the redirect is not followed");
 }
 
+/// An application that ends a session whose user agent changes compares every byte.
+#[tokio::test]
+async fn the_user_agent_of_a_login_is_that_of_later_requests() {
+    let site = Site::new(FORM).await;
+    for agent in ["x".repeat(700), "Fuchs/1 \u{fc}".to_owned()] {
+        site.deployment.upstream.next(sent_home());
+        let body = "username=ann&password=pw";
+        let form = request("POST", "/login").body("application/x-www-form-urlencoded", body);
+        let pair = Pair::read(&site.send(form.header("User-Agent", &agent)).await);
+        let at_login = site.last_asked().header("user-agent");
+        site.send(request("GET", "/page").bearer(&pair.access).header("User-Agent", &agent)).await;
+        let later = site.last_asked().header("user-agent");
+        assert!(later.is_some());
+        assert_eq!(at_login, later);
+    }
+}
+
+/// What a page in Latin-1 sends cannot be read, and is not sent on as something else.
+#[tokio::test]
+async fn a_form_that_is_not_utf_8_is_refused_and_not_changed() {
+    let site = Site::new(FORM).await;
+    for body in ["username=J%FCrgen&password=pw", "username=ann&password=%FC", "us%FCr=1&username=ann&password=pw"] {
+        let answer = site.send(request("POST", "/login").body("application/x-www-form-urlencoded", body)).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.text().contains("not UTF-8"), "{}", answer.text());
+    }
+    assert_eq!(site.deployment.upstream.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn what_is_submitted_is_always_a_text_in_json() {
     let settings = JSON.replace(
