@@ -40,7 +40,8 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let session = token::session(document);
     token::lifetimes(document, access_token.as_ref(), session.as_ref());
     let rotation = token::rotation(document);
-    let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref());
+    let late_window = rotation.as_ref().map(|policy| policy.late_window);
+    let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref(), late_window);
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
     let vault = vault::vault(document, login.as_ref());
@@ -63,6 +64,10 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let log = log(document);
     let audit = audit(document);
     let cookie = cookie?.on();
+    if cookie.is_some() && matches!(&vault, Some(Setting::On(vault)) if vault.size > vault::FITS_A_COOKIE) {
+        document
+            .warn("vault.size: what is beyond 1536B does not fit into a cookie, and the login is answered with 500");
+    }
     let cors = cors::cors(document, cookie.as_ref());
     let cookie_window = cookie.as_ref().map(|mode| mode.repeat_window).unwrap_or_default();
     Some(Config {

@@ -101,7 +101,9 @@ impl Cookies {
         };
         match (presented.refresh, fault) {
             (Some(token), _) if self.mode.refresh_in_request => self.renewed(token, asked, authority).await,
-            (_, None) => (Some(Credential::Nothing), SetCookies::default()),
+            // Its access token has ended, and the browser has dropped that cookie by itself.
+            (Some(_), None) => bad(CredentialFault::Token(TokenFault::Expired)),
+            (None, None) => (Some(Credential::Nothing), SetCookies::default()),
             (None, Some(fault @ TokenFault::Revoked)) => {
                 let cleared = self.cleared_after(presented.access.unwrap_or_default(), authority).await;
                 (Some(Credential::Bad(CredentialFault::Token(fault))), cleared)

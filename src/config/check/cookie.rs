@@ -19,6 +19,7 @@ pub(super) fn mode(
     public_url: Option<&str>,
     access_token: Option<&AccessToken>,
     session: Option<&Session>,
+    late_window: Option<Duration>,
 ) -> Option<Setting<CookieMode>> {
     let section = document.section("cookie");
     let on = section.flag("mode");
@@ -45,12 +46,23 @@ pub(super) fn mode(
         return Some(Setting::Off);
     }
     let repeat_window = match access_token {
-        Some(token) if !section.has("repeat_window") => Some(token.ttl),
+        Some(token) if !section.has("repeat_window") => Some(token.ttl.max(late_window?)),
         _ => repeat_window,
     };
+    if section.has("repeat_window") && repeat_window.is_some_and(|window| Some(window) < late_window) {
+        let hint =
+            "until that is over a late token is told to try again: raise repeat_window or lower refresh.late_window";
+        section.refuse("repeat_window", "shorter than refresh.late_window", hint);
+    }
     if section.has("repeat_window") && session.is_some_and(|session| repeat_window > Some(session.idle_ttl)) {
         let hint = "a session that idles for so long is over: lower repeat_window or raise session.idle_ttl";
         section.refuse("repeat_window", "longer than session.idle_ttl", hint);
+    }
+    if refresh_in_request == Some(false) && matches!(login_page, Some(Setting::On(_))) {
+        document.warn(
+            "cookie.unauthenticated_html: with refresh_in_request = false nothing refreshes before a page is opened: \
+             whoever follows a link after access_token.ttl is sent there",
+        );
     }
     let public_url = Url::parse(public_url?).ok()?;
     if !is_private(&public_url) {
@@ -94,11 +106,14 @@ pub(super) fn fits(document: &Document<'_>, mode: &CookieMode, endpoints: &Endpo
 }
 
 /// An origin as browsers write it (RFC 6454 §6.2): it is compared as text.
-/// Exactly as a browser writes it.
 pub(super) fn origin(entry: &Entry<'_>) -> Option<String> {
     let text = entry.word()?;
     let hint = "write scheme, host and a port if it is not the scheme's own: https://app.example.com";
     match Url::parse(&text) {
+        _ if text == "*" => entry.refuse("an origin has no wildcard", "name each origin"),
+        _ if text == "null" => {
+            entry.refuse("any page can be of the origin `null`", "give that page an origin: serve it over https");
+        }
         Ok(url) if !matches!(url.scheme(), "http" | "https") => entry.refuse("not an http or https origin", hint),
         Ok(url) if url.host_str().is_some_and(|host| host.contains('*')) => {
             entry.refuse("an origin has no wildcard", "name each origin");

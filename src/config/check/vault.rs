@@ -6,6 +6,9 @@ use crate::config::document::{Document, Entry, Section, Setting};
 use crate::domain::answer_sign::{AnswerSign, StatusRange};
 use crate::domain::vault::CookieNames;
 
+/// The most that a token in a cookie has room for; also the default.
+pub(super) const FITS_A_COOKIE: usize = 1536;
+
 /// Off: none is kept.
 pub(super) fn vault(document: &Document<'_>, login: Option<&Login>) -> Option<Setting<Vault>> {
     let (section, lost_section) = (document.section("vault"), document.section("vault.lost"));

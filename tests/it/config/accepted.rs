@@ -185,7 +185,7 @@ fn cookies_are_off_until_asked_for_and_live_by_the_access_token() {
     assert_eq!(mode.origins, TrustedOrigins::new(vec!["https://shop.example".into()]));
     assert_eq!((mode.repeat_window, config.rotation.cookie_window), (Duration::from_mins(3), Duration::from_mins(3)));
     let told = accepted(
-        "[cookie]\nmode = true\norigins = ['https://app.example', 'http://localhost:5173']\nrepeat_window = '0s'\n\
+        "refresh.late_window = '0s'\n[cookie]\nmode = true\norigins = ['https://app.example', 'http://localhost:5173']\nrepeat_window = '0s'\n\
          unauthenticated_html = 'redirect:/in.php?to={target}'\n[[route]]\npath = '/in.php'\nauth = 'none'",
     );
     assert_eq!(told.rotation.cookie_window, Duration::ZERO);

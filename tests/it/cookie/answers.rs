@@ -232,13 +232,16 @@ async fn an_answer_brings_one_pair() {
 
 #[tokio::test]
 async fn without_refresh_on_the_way_the_front_end_is_told_and_refreshes() {
-    let mut site = Site::new("cookie.refresh_in_request = false").await;
+    let mut site =
+        Site::new("cookie.refresh_in_request = false\n[[route]]\npath = \"/perhaps\"\nauth = \"optional\"").await;
     let mut browser = Browser::logged_in(site.gate()).await;
     site.pass_an_expiry().await;
     let told = browser.get(site.gate(), "/").await;
     assert_eq!((told.status, SetCookie::all(&told)), (401, vec![]));
     browser.forget_access();
-    assert_eq!(browser.get(site.gate(), "/").await.status, 401);
+    for target in ["/", "/perhaps"] {
+        assert_eq!(browser.get(site.gate(), target).await.status, 401, "{target}: nobody is a stranger for that");
+    }
     let refreshed = browser.send(site.gate(), &from_our_page(request("POST", "/refresh"))).await;
     assert_brings_a_pair(&refreshed);
     assert_eq!(browser.get(site.gate(), "/").await.status, 200);
