@@ -17,7 +17,8 @@ export interface Endpoints {
     password: string;
     sessions: string;
 }
-/** Where the refresh token is kept: `localStorage`, `sessionStorage`, or anything of that shape. */
+/** Where the refresh token is kept: `localStorage`, or anything of that shape. It is the same one for all tabs, or this
+ * page's own. `sessionStorage` is neither: a duplicated tab gets a copy of it, and is refused. */
 export type TokenStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 export interface Options {
     /** Where sidegate is: `https://api.example`, or `location.origin`. */
@@ -80,7 +81,8 @@ export interface Client {
     readonly signedIn: boolean;
     /** Starts a session, in all tabs. Rejects with a {@link SidegateError}: `invalid_grant`: a wrong name or password. */
     login(name: string, password: string): Promise<void>;
-    /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in, or that the API itself said so.
+    /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in any more, or somebody
+     * else is, or that the API itself said so.
      * While a refresh is not possible it rejects as without a network, or gives the 429 or 503 that the refresh got. */
     fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
     /** Ends the session: here at once, on the server if it can be reached, which the result tells. */

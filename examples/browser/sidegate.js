@@ -42,16 +42,19 @@ export function createClient(options) {
     const base = new URL(options.base, globalThis.location?.href);
     const prefix = base.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
     const endpoints = { ...USUAL, ...options.endpoints };
-    const name = `sidegate ${prefix}`;
+    const place = `sidegate ${prefix}`;
     const storage = options.storage ?? persistent();
+    if (isCopied(storage)) {
+        throw new TypeError("sessionStorage is copied into a duplicated tab, and the copy of a refresh token ends the session; " +
+            "hint: use localStorage or memoryStorage()");
+    }
     const timeout = options.timeout ?? 10_000;
     const emit = (event) => options.onEvent?.(event);
     let access = null;
-    let expiresIn = 0;
     /** The login this page takes part in; `null`: nobody is signed in. */
     let login = null;
     let renewing = null;
-    let notBefore = { time: 0, answer: null };
+    let notBefore = null;
     let channel = null;
     let waiting = [];
     let requests = 0;
@@ -62,7 +65,7 @@ export function createClient(options) {
         if (unstored)
             return unstored;
         try {
-            const stored = JSON.parse(storage.getItem(name) ?? "null");
+            const stored = JSON.parse(storage.getItem(place) ?? "null");
             return stored && stored.login && stored.refresh && stored.key ? stored : null;
         }
         catch {
@@ -76,26 +79,32 @@ export function createClient(options) {
             ended("logout");
         }
         else if (stored.login !== login) {
-            login = stored.login;
-            access = null;
+            enter(stored.login);
             emit({ type: "signed-in", here: false });
         }
         return stored;
     }
-    function keep(pair, of, from) {
-        const before = read()?.key ?? null;
-        const stored = { login: of, refresh: pair.refresh_token, key: random() };
+    /** What was known of another login is of no use for this one. */
+    function enter(next) {
+        if (next === login)
+            return;
+        login = next;
+        access = null;
+        notBefore = null;
+    }
+    function keep(pair, name, before, from) {
+        const stored = { ...name, refresh: pair.refresh_token };
         unstored = null;
         try {
-            storage.setItem(name, JSON.stringify(stored));
+            storage.setItem(place, JSON.stringify(stored));
         }
         catch {
             unstored = stored;
         }
-        login = of;
-        access = { login: of, key: stored.key, token: pair.access_token };
-        expiresIn = pair.expires_in;
-        tell({ type: "tokens", access, before, expiresIn });
+        enter(name.login);
+        const expiresIn = pair.expires_in;
+        access = { ...name, token: pair.access_token, expiresIn, until: Date.now() + expiresIn * 1000 };
+        tell({ type: "tokens", access, before });
         emit({ type: "tokens", from, expiresIn });
         return access;
     }
@@ -107,7 +116,7 @@ export function createClient(options) {
         if (was === null)
             return;
         if (read()?.login === was)
-            storage.removeItem(name);
+            storage.removeItem(place);
         unstored = null;
         tell({ type: "signed-out", login: was, why });
         emit({ type: "signed-out", why });
@@ -119,19 +128,19 @@ export function createClient(options) {
     }
     function heard(message) {
         if (message.type === "tokens") {
-            const key = current()?.key;
-            const isOurs = key === message.access.key || (key !== undefined && key === message.before);
-            if (!isOurs || access?.token === message.access.token)
+            const stored = current();
+            const { access: theirs, before } = message;
+            const isOurs = stored?.login === theirs.login && (stored.key === theirs.key || stored.key === before);
+            if (!isOurs || access?.token === theirs.token)
                 return;
-            access = message.access;
-            expiresIn = message.expiresIn;
-            emit({ type: "tokens", from: "another tab", expiresIn });
-            for (const resolve of waiting.splice(0))
-                resolve(access);
+            access = theirs;
+            emit({ type: "tokens", from: "another tab", expiresIn: theirs.expiresIn });
+            for (const go of waiting.splice(0))
+                go();
         }
         else if (message.type === "who has") {
-            if (access?.key === message.key)
-                tell({ type: "tokens", access, before: null, expiresIn });
+            if (access?.key === message.key && Date.now() < access.until)
+                tell({ type: "tokens", access, before: null });
         }
         else if (message.type === "signed-out") {
             if (message.login === login)
@@ -141,15 +150,15 @@ export function createClient(options) {
             current();
         }
     }
-    /** Asks the other tabs for the access token that came with this key. */
+    /** Asks the other tabs for the access token that came with this key, and waits until there is one, or for so long. */
     function ask(key, patience) {
         if (!channel)
-            return Promise.resolve(null);
+            return Promise.resolve();
         return new Promise((resolve) => {
-            const timer = setTimeout(() => resolve(null), patience);
-            waiting.push((told) => {
+            const timer = setTimeout(resolve, patience);
+            waiting.push(() => {
                 clearTimeout(timer);
-                resolve(told);
+                resolve();
             });
             tell({ type: "who has", key });
         });
@@ -158,7 +167,7 @@ export function createClient(options) {
     function open() {
         if (channel || typeof BroadcastChannel === "undefined")
             return;
-        channel = new BroadcastChannel(name);
+        channel = new BroadcastChannel(place);
         channel.onmessage = (event) => heard(event.data);
     }
     function close() {
@@ -177,57 +186,66 @@ export function createClient(options) {
             headers: { "Content-Type": "application/json", ...more.headers },
         });
     }
-    /** An access token other than `stale`. One renewal at a time, for all requests of this page and all its tabs. */
-    async function renewed(stale) {
-        const stored = current();
-        if (!stored)
+    /** An access token of this login other than `stale`. One renewal at a time, for all requests of this page and all its
+     * tabs. */
+    async function renewed(of, stale) {
+        if (current()?.login !== of)
             return { is: "none" };
         if (access && access.token !== stale)
             return { is: "fresh", access };
-        renewing ??= alone(() => renew(stale)).finally(() => {
-            renewing = null;
-        });
-        return renewing;
+        if (renewing?.of !== of) {
+            const result = alone((isAlone) => renew(of, stale, isAlone)).finally(() => {
+                if (renewing?.result === result)
+                    renewing = null;
+            });
+            renewing = { of, result };
+        }
+        return renewing.result;
     }
-    /** One tab at a time. Where there are no locks (no HTTPS), the shared key makes two refreshes one. */
-    function alone(work) {
-        return globalThis.navigator?.locks ? navigator.locks.request(name, work) : work();
+    /** One tab at a time, if there are locks (not without HTTPS) and none is held by a tab that has been put to sleep. */
+    async function alone(work) {
+        let begun = null;
+        const begin = (isAlone) => (begun ??= work(isAlone));
+        const patience = { signal: AbortSignal.timeout(timeout) };
+        await globalThis.navigator?.locks?.request(place, patience, () => begin(true)).catch(() => null);
+        return begin(false);
     }
-    async function renew(stale) {
+    async function renew(of, stale, isAlone) {
         let questioned = null;
-        for (let attempt = 1;; attempt++) {
+        for (let attempt = 1;;) {
             const stored = current();
-            if (!stored)
+            if (stored?.login !== of)
                 return { is: "none" };
             if (access && access.token !== stale)
                 return { is: "fresh", access };
             if (access?.key !== stored.key && questioned !== stored.key) {
                 questioned = stored.key;
-                const told = await ask(stored.key, access ? NEIGHBOUR.surely : NEIGHBOUR.perhaps);
-                if (told && told.token !== stale)
-                    return { is: "fresh", access: told };
+                await ask(stored.key, access ? NEIGHBOUR.surely : NEIGHBOUR.perhaps);
+                continue;
             }
-            const early = notBefore.time - Date.now();
-            if (early > PATIENCE && notBefore.answer)
+            const early = notBefore ? notBefore.time - performance.now() : 0;
+            if (notBefore && early > PATIENCE)
                 return { is: "later", answer: notBefore.answer.clone() };
-            if (early > 0)
+            if (early > 0) {
                 await sleep(early);
+                continue;
+            }
             emit({ type: "refresh", attempt });
             const answer = await turned(stored);
             // Another tab may have logged in or out meanwhile, or refreshed where there are no locks: then this is too late.
-            const isStill = read()?.key === stored.key;
-            if (isStill && "access_token" in answer) {
-                return { is: "fresh", access: keep(answer, stored.login, "refresh") };
-            }
-            if (isStill && (await isRefused(answer))) {
-                if (await isTurnedElsewhere(answer, stored))
-                    continue;
+            if (read()?.key !== stored.key)
+                continue;
+            if (answer === "refused") {
                 ended("ended");
                 return { is: "none" };
             }
-            if ("access_token" in answer || !isStill)
-                continue;
-            const wait = pause(answer, attempt);
+            if ("access_token" in answer) {
+                // Tabs that are not alone may get the same pair at once, and must give it the same key. Otherwise nobody is to
+                // foresee it: who has copied what was stored is noticed by the key that they lack.
+                const key = isAlone ? random() : following(stored.key);
+                return { is: "fresh", access: keep(answer, { login: of, key }, stored.key, "refresh") };
+            }
+            const wait = pause(answer, attempt++);
             emit({ type: "unavailable", status: answer instanceof Response ? answer.status : null, wait });
             if (wait !== null) {
                 await sleep(wait);
@@ -237,7 +255,7 @@ export function createClient(options) {
             }
         }
     }
-    /** One refresh: the new pair, another answer, or why none came. */
+    /** One refresh: the new pair, that there is no such session, another answer, or why none came. */
     async function turned(stored) {
         const patience = new AbortController();
         const timer = setTimeout(() => patience.abort(), timeout);
@@ -245,7 +263,10 @@ export function createClient(options) {
             const fields = { grant_type: "refresh_token", refresh_token: stored.refresh };
             const headers = { "Idempotency-Key": stored.key };
             const answer = await call(endpoints.refresh, fields, { headers, signal: patience.signal });
-            return answer.ok ? await pairIn(answer) : new Response(await answer.arrayBuffer(), answer);
+            if (answer.ok)
+                return await pairIn(answer);
+            const whole = new Response(await answer.arrayBuffer(), answer);
+            return (await isRefused(whole)) ? "refused" : whole;
         }
         catch (error) {
             // Without an answer, or with half of one: it is not known whether the server has turned the pair.
@@ -254,14 +275,6 @@ export function createClient(options) {
         finally {
             clearTimeout(timer);
         }
-    }
-    /** Without locks two tabs may be in each other's way, and what the winner stored may reach this one a little later. */
-    async function isTurnedElsewhere(answer, stored) {
-        if (!(answer instanceof Response && /already rotated/.test((await problem(answer)).message)))
-            return false;
-        for (let look = 0; look < 4 && read()?.key === stored.key; look++)
-            await sleep(NEIGHBOUR.surely / 4);
-        return read()?.key !== stored.key;
     }
     /** How long to wait before the next attempt, in milliseconds; `null`: no further one now. */
     function pause(answer, attempt) {
@@ -273,16 +286,18 @@ export function createClient(options) {
         if (!isTemporary(answer))
             return null;
         const wait = (retryAfter(answer) ?? 0) * 1000 || own;
-        notBefore = { time: Date.now() + wait, answer: answer.clone() };
+        notBefore = { time: performance.now() + wait, answer: answer.clone() };
         return attempt < ATTEMPTS && wait <= PATIENCE ? wait : null;
     }
     // What the page calls.
     async function send(input, init) {
-        // The body of a Request is used up by sending it; a stream in `init` can be sent only once.
-        const first = new Request(input instanceof Request ? input.clone() : input, init);
-        if (new URL(first.url).origin !== base.origin || first.headers.has("Authorization") || !current()) {
+        // All as it is now: whoever calls may change it while we wait. A stream can be sent only once.
+        const first = new Request(input, init);
+        const of = current()?.login;
+        if (new URL(first.url).origin !== base.origin || first.headers.has("Authorization") || of === undefined) {
             return globalThis.fetch(first);
         }
+        const copy = init?.body instanceof ReadableStream ? null : first.clone();
         const { method, url, signal } = first;
         const id = ++requests;
         const sendWith = async (request, token) => {
@@ -291,7 +306,8 @@ export function createClient(options) {
             emit({ type: "answer", id, status: answer.status });
             return answer;
         };
-        const token = access ? { is: "fresh", access } : await unless(signal, renewed(null));
+        // Whatever happens meanwhile, it is sent with tokens of the login it began with, and of no other.
+        const token = access ? { is: "fresh", access } : await unless(signal, renewed(of, null));
         if (token.is === "later")
             return refused(token.answer);
         if (token.is === "none")
@@ -299,16 +315,16 @@ export function createClient(options) {
         emit({ type: "request", id, method, url });
         const answer = await sendWith(first, token.access.token);
         const isOver = answer.status === 401 && isExpired(answer, base.origin !== globalThis.location?.origin);
-        if (!isOver || init?.body instanceof ReadableStream)
+        if (!isOver || !copy)
             return answer;
-        const next = await unless(signal, renewed(token.access.token));
+        const next = await unless(signal, renewed(of, token.access.token));
         if (next.is === "none")
             return answer;
         void answer.body?.cancel();
         if (next.is === "later")
             return refused(next.answer);
         emit({ type: "retry", id, method, url });
-        return sendWith(new Request(input, init), next.access.token);
+        return sendWith(copy, next.access.token);
     }
     async function asked(path, init) {
         const answer = await send(prefix + path, init);
@@ -325,9 +341,9 @@ export function createClient(options) {
             const answer = await call(endpoints.login, { grant_type: "password", username, password });
             if (!answer.ok)
                 throw await problem(answer);
-            const mine = random();
-            keep(await pairIn(answer), mine, "login");
-            tell({ type: "signed-in", login: mine });
+            const mine = { login: random(), key: random() };
+            keep(await pairIn(answer), mine, null, "login");
+            tell({ type: "signed-in", login: mine.login });
             emit({ type: "signed-in", here: true });
         },
         async logout() {
@@ -347,17 +363,23 @@ export function createClient(options) {
             return false;
         },
         async logoutEverywhere() {
+            const of = current()?.login;
             await asked(endpoints.logoutAll, { method: "POST" });
-            ended("logout");
+            if (current()?.login === of)
+                ended("logout");
         },
         async changePassword(password, next) {
+            const of = current()?.login;
             const body = JSON.stringify({ password, new_password: next });
             const answer = await asked(endpoints.password, {
                 method: "POST",
                 headers: { "Content-Type": "application/json" },
                 body,
             });
-            keep(await pairIn(answer), login ?? random(), "login");
+            const pair = await pairIn(answer);
+            const stored = current();
+            if (stored && stored.login === of)
+                keep(pair, { login: of, key: random() }, stored.key, "login");
         },
         async sessions() {
             const answer = await asked(endpoints.sessions);
@@ -394,9 +416,23 @@ function persistent() {
         return memoryStorage();
     }
 }
+/** Whether a duplicated tab gets a copy of it. */
+function isCopied(storage) {
+    try {
+        return storage === sessionStorage;
+    }
+    catch {
+        return false;
+    }
+}
 /** 128 random bits; also where `crypto.randomUUID` is missing (no HTTPS). */
 function random() {
     return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+/** The key of the next pair, the same for all that turn this one. */
+function following(key) {
+    const [root, turn = "0"] = key.split(".");
+    return `${root}.${Number(turn) + 1}`;
 }
 function sleep(time) {
     return new Promise((resolve) => setTimeout(resolve, time));
@@ -412,7 +448,7 @@ function isTemporary(answer) {
 }
 /** Whether the server says that there is no such session. Nothing else may sign anybody out. */
 async function isRefused(answer) {
-    return answer instanceof Response && answer.status === 400 && (await problem(answer)).code === "invalid_grant";
+    return answer.status === 400 && (await problem(answer)).code === "invalid_grant";
 }
 /** Some networks answer everything with a page of their own, and with 200. */
 async function pairIn(answer) {

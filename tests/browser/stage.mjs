@@ -16,7 +16,7 @@ export async function launch() {
   });
 }
 
-export async function open({ page: address, control, health, user, password, ...more }) {
+export async function open({ page: address, control, health, user, another, password, ...more }) {
   const browser = await launch();
   const log = [];
 
@@ -44,6 +44,7 @@ export async function open({ page: address, control, health, user, password, ...
     ...more,
     address,
     user,
+    another,
     password,
     browser,
     context,
@@ -62,11 +63,14 @@ export async function open({ page: address, control, health, user, password, ...
     /** A page with the client, signed in. */
     async signedIn(parameters = "", where = {}) {
       const page = await stage.tab(parameters, where);
-      const signIn = () => page.evaluate(([user, password]) => client.login(user, password), [user, password]);
+      await stage.signIn(page, user);
+      return page;
+    },
+
+    async signIn(page, name) {
       for (let again = 3; ; again--) {
         try {
-          await signIn();
-          return page;
+          return await page.evaluate(([name, password]) => client.login(name, password), [name, password]);
         } catch (error) {
           // A disk that stands still for a moment is no case of these.
           if (again === 0 || !/not possible at the moment/.test(String(error))) throw error;
@@ -102,6 +106,23 @@ export async function open({ page: address, control, health, user, password, ...
         assert(Date.now() < end, `never: ${what}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
+    },
+
+    /** Holds what becomes of the page's next request for this path, as it was sent, or as it was answered. */
+    async hold(page, path, { answer = false } = {}) {
+      let isHere = false;
+      let release;
+      const released = new Promise((resolve) => (release = resolve));
+      const handle = async (route) => {
+        // Only the browser knows the names.
+        const url = route.request().url().replace("app.example", "127.0.0.1");
+        const response = answer ? await route.fetch({ url }) : undefined;
+        isHere = true;
+        await released;
+        await (answer ? route.fulfill({ response }) : route.continue());
+      };
+      await page.route(path, handle, { times: 1 });
+      return { arrived: () => stage.until(`${path} is asked for`, async () => isHere), release };
     },
 
     /** Every access token there is has expired. */

@@ -19,7 +19,8 @@ export interface Endpoints {
   sessions: string;
 }
 
-/** Where the refresh token is kept: `localStorage`, `sessionStorage`, or anything of that shape. */
+/** Where the refresh token is kept: `localStorage`, or anything of that shape. It is the same one for all tabs, or this
+ * page's own. `sessionStorage` is neither: a duplicated tab gets a copy of it, and is refused. */
 export type TokenStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
 export interface Options {
@@ -66,7 +67,8 @@ export interface Client {
   readonly signedIn: boolean;
   /** Starts a session, in all tabs. Rejects with a {@link SidegateError}: `invalid_grant`: a wrong name or password. */
   login(name: string, password: string): Promise<void>;
-  /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in, or that the API itself said so.
+  /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in any more, or somebody
+   * else is, or that the API itself said so.
    * While a refresh is not possible it rejects as without a network, or gives the 429 or 503 that the refresh got. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Ends the session: here at once, on the server if it can be reached, which the result tells. */
@@ -96,25 +98,30 @@ export class SidegateError extends Error {
   }
 }
 
-/** What is stored: a refresh token, and the key of the one rotation it will ever have. */
-interface Stored {
-  /** Which login it comes from; known to the tabs of this browser only. */
+/** One pair of tokens of one login; known to the tabs of this browser only. */
+interface Name {
   login: string;
-  refresh: string;
+  /** The `Idempotency-Key` of the one rotation that the pair will ever have. */
   key: string;
 }
 
-/** An access token, and the key of the stored pair it came with. */
-interface Access {
-  login: string;
-  key: string;
+/** What is stored. */
+interface Stored extends Name {
+  refresh: string;
+}
+
+/** What is not. */
+interface Access extends Name {
   token: string;
+  expiresIn: number;
+  /** When it expires, by the clock of this machine. */
+  until: number;
 }
 
 /** What the tabs tell each other. */
 type Message =
   /** `before` is the key of the pair that was turned: what is stored may reach another tab later than this. */
-  | { type: "tokens"; access: Access; before: string | null; expiresIn: number }
+  | { type: "tokens"; access: Access; before: string | null }
   | { type: "who has"; key: string }
   | { type: "signed-in"; login: string }
   | { type: "signed-out"; login: string; why: SignedOut };
@@ -122,7 +129,7 @@ type Message =
 /** What became of the wish for a fresh access token. */
 type Renewed =
   | { is: "fresh"; access: Access }
-  /** There is no session, or the server does not understand us. */
+  /** The login is over, or the server does not understand us. */
   | { is: "none" }
   /** Not now: the answer that said so, or why there was none. The session lives. */
   | { is: "later"; answer: Response | TypeError };
@@ -152,19 +159,24 @@ export function createClient(options: Options): Client {
   const base = new URL(options.base, globalThis.location?.href);
   const prefix = base.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
   const endpoints = { ...USUAL, ...options.endpoints };
-  const name = `sidegate ${prefix}`;
+  const place = `sidegate ${prefix}`;
   const storage = options.storage ?? persistent();
+  if (isCopied(storage)) {
+    throw new TypeError(
+      "sessionStorage is copied into a duplicated tab, and the copy of a refresh token ends the session; " +
+        "hint: use localStorage or memoryStorage()",
+    );
+  }
   const timeout = options.timeout ?? 10_000;
   const emit = (event: ClientEvent): void => options.onEvent?.(event);
 
   let access: Access | null = null;
-  let expiresIn = 0;
   /** The login this page takes part in; `null`: nobody is signed in. */
   let login: string | null = null;
-  let renewing: Promise<Renewed> | null = null;
-  let notBefore = { time: 0, answer: null as Response | null };
+  let renewing: { of: string; result: Promise<Renewed> } | null = null;
+  let notBefore: { time: number; answer: Response } | null = null;
   let channel: BroadcastChannel | null = null;
-  let waiting: ((access: Access) => void)[] = [];
+  let waiting: (() => void)[] = [];
   let requests = 0;
   /** What could not be stored; then it is good for this page only. */
   let unstored: Stored | null = null;
@@ -174,7 +186,7 @@ export function createClient(options: Options): Client {
   function read(): Stored | null {
     if (unstored) return unstored;
     try {
-      const stored = JSON.parse(storage.getItem(name) ?? "null") as Stored | null;
+      const stored = JSON.parse(storage.getItem(place) ?? "null") as Stored | null;
       return stored && stored.login && stored.refresh && stored.key ? stored : null;
     } catch {
       return null;
@@ -187,26 +199,32 @@ export function createClient(options: Options): Client {
     if (!stored) {
       ended("logout");
     } else if (stored.login !== login) {
-      login = stored.login;
-      access = null;
+      enter(stored.login);
       emit({ type: "signed-in", here: false });
     }
     return stored;
   }
 
-  function keep(pair: Pair, of: string, from: "login" | "refresh"): Access {
-    const before = read()?.key ?? null;
-    const stored: Stored = { login: of, refresh: pair.refresh_token, key: random() };
+  /** What was known of another login is of no use for this one. */
+  function enter(next: string): void {
+    if (next === login) return;
+    login = next;
+    access = null;
+    notBefore = null;
+  }
+
+  function keep(pair: Pair, name: Name, before: string | null, from: "login" | "refresh"): Access {
+    const stored: Stored = { ...name, refresh: pair.refresh_token };
     unstored = null;
     try {
-      storage.setItem(name, JSON.stringify(stored));
+      storage.setItem(place, JSON.stringify(stored));
     } catch {
       unstored = stored;
     }
-    login = of;
-    access = { login: of, key: stored.key, token: pair.access_token };
-    expiresIn = pair.expires_in;
-    tell({ type: "tokens", access, before, expiresIn });
+    enter(name.login);
+    const expiresIn = pair.expires_in;
+    access = { ...name, token: pair.access_token, expiresIn, until: Date.now() + expiresIn * 1000 };
+    tell({ type: "tokens", access, before });
     emit({ type: "tokens", from, expiresIn });
     return access;
   }
@@ -217,7 +235,7 @@ export function createClient(options: Options): Client {
     login = null;
     access = null;
     if (was === null) return;
-    if (read()?.login === was) storage.removeItem(name);
+    if (read()?.login === was) storage.removeItem(place);
     unstored = null;
     tell({ type: "signed-out", login: was, why });
     emit({ type: "signed-out", why });
@@ -232,15 +250,15 @@ export function createClient(options: Options): Client {
 
   function heard(message: Message): void {
     if (message.type === "tokens") {
-      const key = current()?.key;
-      const isOurs = key === message.access.key || (key !== undefined && key === message.before);
-      if (!isOurs || access?.token === message.access.token) return;
-      access = message.access;
-      expiresIn = message.expiresIn;
-      emit({ type: "tokens", from: "another tab", expiresIn });
-      for (const resolve of waiting.splice(0)) resolve(access);
+      const stored = current();
+      const { access: theirs, before } = message;
+      const isOurs = stored?.login === theirs.login && (stored.key === theirs.key || stored.key === before);
+      if (!isOurs || access?.token === theirs.token) return;
+      access = theirs;
+      emit({ type: "tokens", from: "another tab", expiresIn: theirs.expiresIn });
+      for (const go of waiting.splice(0)) go();
     } else if (message.type === "who has") {
-      if (access?.key === message.key) tell({ type: "tokens", access, before: null, expiresIn });
+      if (access?.key === message.key && Date.now() < access.until) tell({ type: "tokens", access, before: null });
     } else if (message.type === "signed-out") {
       if (message.login === login) ended(message.why);
     } else {
@@ -248,14 +266,14 @@ export function createClient(options: Options): Client {
     }
   }
 
-  /** Asks the other tabs for the access token that came with this key. */
-  function ask(key: string, patience: number): Promise<Access | null> {
-    if (!channel) return Promise.resolve(null);
+  /** Asks the other tabs for the access token that came with this key, and waits until there is one, or for so long. */
+  function ask(key: string, patience: number): Promise<void> {
+    if (!channel) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(null), patience);
-      waiting.push((told) => {
+      const timer = setTimeout(resolve, patience);
+      waiting.push(() => {
         clearTimeout(timer);
-        resolve(told);
+        resolve();
       });
       tell({ type: "who has", key });
     });
@@ -264,7 +282,7 @@ export function createClient(options: Options): Client {
   /** A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it. */
   function open(): void {
     if (channel || typeof BroadcastChannel === "undefined") return;
-    channel = new BroadcastChannel(name);
+    channel = new BroadcastChannel(place);
     channel.onmessage = (event: MessageEvent<Message>) => heard(event.data);
   }
 
@@ -287,51 +305,62 @@ export function createClient(options: Options): Client {
     });
   }
 
-  /** An access token other than `stale`. One renewal at a time, for all requests of this page and all its tabs. */
-  async function renewed(stale: string | null): Promise<Renewed> {
-    const stored = current();
-    if (!stored) return { is: "none" };
+  /** An access token of this login other than `stale`. One renewal at a time, for all requests of this page and all its
+   * tabs. */
+  async function renewed(of: string, stale: string | null): Promise<Renewed> {
+    if (current()?.login !== of) return { is: "none" };
     if (access && access.token !== stale) return { is: "fresh", access };
-    renewing ??= alone(() => renew(stale)).finally(() => {
-      renewing = null;
-    });
-    return renewing;
+    if (renewing?.of !== of) {
+      const result = alone((isAlone) => renew(of, stale, isAlone)).finally(() => {
+        if (renewing?.result === result) renewing = null;
+      });
+      renewing = { of, result };
+    }
+    return renewing.result;
   }
 
-  /** One tab at a time. Where there are no locks (no HTTPS), the shared key makes two refreshes one. */
-  function alone<T>(work: () => Promise<T>): Promise<T> {
-    return globalThis.navigator?.locks ? navigator.locks.request(name, work) : work();
+  /** One tab at a time, if there are locks (not without HTTPS) and none is held by a tab that has been put to sleep. */
+  async function alone<T>(work: (isAlone: boolean) => Promise<T>): Promise<T> {
+    let begun: Promise<T> | null = null;
+    const begin = (isAlone: boolean): Promise<T> => (begun ??= work(isAlone));
+    const patience = { signal: AbortSignal.timeout(timeout) };
+    await globalThis.navigator?.locks?.request(place, patience, () => begin(true)).catch(() => null);
+    return begin(false);
   }
 
-  async function renew(stale: string | null): Promise<Renewed> {
+  async function renew(of: string, stale: string | null, isAlone: boolean): Promise<Renewed> {
     let questioned: string | null = null;
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1; ; ) {
       const stored = current();
-      if (!stored) return { is: "none" };
+      if (stored?.login !== of) return { is: "none" };
       if (access && access.token !== stale) return { is: "fresh", access };
       if (access?.key !== stored.key && questioned !== stored.key) {
         questioned = stored.key;
-        const told = await ask(stored.key, access ? NEIGHBOUR.surely : NEIGHBOUR.perhaps);
-        if (told && told.token !== stale) return { is: "fresh", access: told };
+        await ask(stored.key, access ? NEIGHBOUR.surely : NEIGHBOUR.perhaps);
+        continue;
       }
-      const early = notBefore.time - Date.now();
-      if (early > PATIENCE && notBefore.answer) return { is: "later", answer: notBefore.answer.clone() };
-      if (early > 0) await sleep(early);
+      const early = notBefore ? notBefore.time - performance.now() : 0;
+      if (notBefore && early > PATIENCE) return { is: "later", answer: notBefore.answer.clone() };
+      if (early > 0) {
+        await sleep(early);
+        continue;
+      }
 
       emit({ type: "refresh", attempt });
       const answer = await turned(stored);
       // Another tab may have logged in or out meanwhile, or refreshed where there are no locks: then this is too late.
-      const isStill = read()?.key === stored.key;
-      if (isStill && "access_token" in answer) {
-        return { is: "fresh", access: keep(answer, stored.login, "refresh") };
-      }
-      if (isStill && (await isRefused(answer))) {
-        if (await isTurnedElsewhere(answer, stored)) continue;
+      if (read()?.key !== stored.key) continue;
+      if (answer === "refused") {
         ended("ended");
         return { is: "none" };
       }
-      if ("access_token" in answer || !isStill) continue;
-      const wait = pause(answer, attempt);
+      if ("access_token" in answer) {
+        // Tabs that are not alone may get the same pair at once, and must give it the same key. Otherwise nobody is to
+        // foresee it: who has copied what was stored is noticed by the key that they lack.
+        const key = isAlone ? random() : following(stored.key);
+        return { is: "fresh", access: keep(answer, { login: of, key }, stored.key, "refresh") };
+      }
+      const wait = pause(answer, attempt++);
       emit({ type: "unavailable", status: answer instanceof Response ? answer.status : null, wait });
       if (wait !== null) {
         await sleep(wait);
@@ -341,28 +370,23 @@ export function createClient(options: Options): Client {
     }
   }
 
-  /** One refresh: the new pair, another answer, or why none came. */
-  async function turned(stored: Stored): Promise<Pair | Response | TypeError> {
+  /** One refresh: the new pair, that there is no such session, another answer, or why none came. */
+  async function turned(stored: Stored): Promise<Pair | "refused" | Response | TypeError> {
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), timeout);
     try {
       const fields = { grant_type: "refresh_token", refresh_token: stored.refresh };
       const headers = { "Idempotency-Key": stored.key };
       const answer = await call(endpoints.refresh, fields, { headers, signal: patience.signal });
-      return answer.ok ? await pairIn(answer) : new Response(await answer.arrayBuffer(), answer);
+      if (answer.ok) return await pairIn(answer);
+      const whole = new Response(await answer.arrayBuffer(), answer);
+      return (await isRefused(whole)) ? "refused" : whole;
     } catch (error) {
       // Without an answer, or with half of one: it is not known whether the server has turned the pair.
       return error instanceof TypeError ? error : new TypeError("the refresh was not answered");
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  /** Without locks two tabs may be in each other's way, and what the winner stored may reach this one a little later. */
-  async function isTurnedElsewhere(answer: Pair | Response | TypeError, stored: Stored): Promise<boolean> {
-    if (!(answer instanceof Response && /already rotated/.test((await problem(answer)).message))) return false;
-    for (let look = 0; look < 4 && read()?.key === stored.key; look++) await sleep(NEIGHBOUR.surely / 4);
-    return read()?.key !== stored.key;
   }
 
   /** How long to wait before the next attempt, in milliseconds; `null`: no further one now. */
@@ -374,18 +398,20 @@ export function createClient(options: Options): Client {
     }
     if (!isTemporary(answer)) return null;
     const wait = (retryAfter(answer) ?? 0) * 1000 || own;
-    notBefore = { time: Date.now() + wait, answer: answer.clone() };
+    notBefore = { time: performance.now() + wait, answer: answer.clone() };
     return attempt < ATTEMPTS && wait <= PATIENCE ? wait : null;
   }
 
   // What the page calls.
 
   async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-    // The body of a Request is used up by sending it; a stream in `init` can be sent only once.
-    const first = new Request(input instanceof Request ? input.clone() : input, init);
-    if (new URL(first.url).origin !== base.origin || first.headers.has("Authorization") || !current()) {
+    // All as it is now: whoever calls may change it while we wait. A stream can be sent only once.
+    const first = new Request(input, init);
+    const of = current()?.login;
+    if (new URL(first.url).origin !== base.origin || first.headers.has("Authorization") || of === undefined) {
       return globalThis.fetch(first);
     }
+    const copy = init?.body instanceof ReadableStream ? null : first.clone();
     const { method, url, signal } = first;
     const id = ++requests;
     const sendWith = async (request: Request, token: string): Promise<Response> => {
@@ -395,20 +421,21 @@ export function createClient(options: Options): Client {
       return answer;
     };
 
-    const token = access ? { is: "fresh" as const, access } : await unless(signal, renewed(null));
+    // Whatever happens meanwhile, it is sent with tokens of the login it began with, and of no other.
+    const token = access ? { is: "fresh" as const, access } : await unless(signal, renewed(of, null));
     if (token.is === "later") return refused(token.answer);
     if (token.is === "none") return globalThis.fetch(first);
     emit({ type: "request", id, method, url });
     const answer = await sendWith(first, token.access.token);
     const isOver = answer.status === 401 && isExpired(answer, base.origin !== globalThis.location?.origin);
-    if (!isOver || init?.body instanceof ReadableStream) return answer;
+    if (!isOver || !copy) return answer;
 
-    const next = await unless(signal, renewed(token.access.token));
+    const next = await unless(signal, renewed(of, token.access.token));
     if (next.is === "none") return answer;
     void answer.body?.cancel();
     if (next.is === "later") return refused(next.answer);
     emit({ type: "retry", id, method, url });
-    return sendWith(new Request(input, init), next.access.token);
+    return sendWith(copy, next.access.token);
   }
 
   async function asked(path: string, init?: RequestInit): Promise<Response> {
@@ -425,9 +452,9 @@ export function createClient(options: Options): Client {
     async login(username, password) {
       const answer = await call(endpoints.login, { grant_type: "password", username, password });
       if (!answer.ok) throw await problem(answer);
-      const mine = random();
-      keep(await pairIn(answer), mine, "login");
-      tell({ type: "signed-in", login: mine });
+      const mine = { login: random(), key: random() };
+      keep(await pairIn(answer), mine, null, "login");
+      tell({ type: "signed-in", login: mine.login });
       emit({ type: "signed-in", here: true });
     },
     async logout() {
@@ -444,17 +471,21 @@ export function createClient(options: Options): Client {
       return false;
     },
     async logoutEverywhere() {
+      const of = current()?.login;
       await asked(endpoints.logoutAll, { method: "POST" });
-      ended("logout");
+      if (current()?.login === of) ended("logout");
     },
     async changePassword(password, next) {
+      const of = current()?.login;
       const body = JSON.stringify({ password, new_password: next });
       const answer = await asked(endpoints.password, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body,
       });
-      keep(await pairIn(answer), login ?? random(), "login");
+      const pair = await pairIn(answer);
+      const stored = current();
+      if (stored && stored.login === of) keep(pair, { login: of, key: random() }, stored.key, "login");
     },
     async sessions() {
       const answer = await asked(endpoints.sessions);
@@ -494,9 +525,24 @@ function persistent(): TokenStorage {
   }
 }
 
+/** Whether a duplicated tab gets a copy of it. */
+function isCopied(storage: TokenStorage): boolean {
+  try {
+    return storage === sessionStorage;
+  } catch {
+    return false;
+  }
+}
+
 /** 128 random bits; also where `crypto.randomUUID` is missing (no HTTPS). */
 function random(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The key of the next pair, the same for all that turn this one. */
+function following(key: string): string {
+  const [root, turn = "0"] = key.split(".");
+  return `${root}.${Number(turn) + 1}`;
 }
 
 function sleep(time: number): Promise<void> {
@@ -515,8 +561,8 @@ function isTemporary(answer: Response | TypeError): boolean {
 }
 
 /** Whether the server says that there is no such session. Nothing else may sign anybody out. */
-async function isRefused(answer: Pair | Response | TypeError): Promise<boolean> {
-  return answer instanceof Response && answer.status === 400 && (await problem(answer)).code === "invalid_grant";
+async function isRefused(answer: Response): Promise<boolean> {
+  return answer.status === 400 && (await problem(answer)).code === "invalid_grant";
 }
 
 /** Some networks answer everything with a page of their own, and with 200. */

@@ -6,6 +6,7 @@ const events = [];
 const client = sidegate.createClient({
   base: parameters.get("base") ?? location.origin,
   timeout: Number(parameters.get("timeout") ?? 10_000),
+  ...(parameters.has("memory") && { storage: sidegate.memoryStorage() }),
   onSignedOut: (why) => events.push({ type: "onSignedOut", why }),
   onEvent: (event) => events.push(event),
 });

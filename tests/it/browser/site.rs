@@ -58,6 +58,7 @@ impl Site {
             "subject": header("x-auth-subject"),
             "authorization": header("authorization"),
             "cookie": header("cookie"),
+            "language": header("content-language"),
             "body": String::from_utf8_lossy(&body),
         });
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());

@@ -40,6 +40,9 @@ methods = ["GET"]
 auth = "none"
 "#;
 
+/// A second user, with the password of the first.
+const ANOTHER: &str = "bob";
+
 /// Browsers are large, and tests many.
 static BROWSERS: Semaphore = Semaphore::const_new(2);
 
@@ -54,6 +57,7 @@ impl Stage {
             .replace("{site}", &format!("http://{}", site.address));
         let upstream = format!("upstream.default.url = \"http://{}\"\n{settings}\n{ROUTES}", site.address);
         let deployment = Deployment::new(StoreKind::Sqlite, &upstream).await;
+        deployment.add_user(ANOTHER, PASSWORD, &[]).await;
         let clock = Arc::new(Ahead::default());
         let running = Box::pin(boot::start(&deployment.config(), clock.clone(), Entropy)).await.expect("it starts");
         relay.switch(running.listen[0]);
@@ -74,6 +78,7 @@ impl Stage {
             "health": format!("http://{}", self.running.health),
             "site": format!("http://{}", self.site.address),
             "user": USER,
+            "another": ANOTHER,
             "password": PASSWORD,
         });
         play(script, case, &stage).await;
