@@ -42,6 +42,12 @@ cases! {
     the_apis_own_401_is_handed_on
     a_wrong_password_is_an_error_with_its_code
     a_new_password_ends_the_other_sessions_and_not_this_one
+    a_wait_that_the_server_asked_for_is_forgotten_at_a_login
+    a_wait_that_the_server_asked_for_is_not_longer_when_the_clock_is_set
+}
+
+cases! {
+    logins, "",
     another_login_is_followed_by_all_tabs
     a_request_of_one_person_is_not_repeated_with_the_token_of_another
     a_request_that_waits_for_a_token_does_not_get_another_persons
@@ -52,8 +58,6 @@ cases! {
     locks_that_are_denied_or_held_for_ever_keep_nobody_waiting
     a_new_password_of_one_person_leaves_anothers_login_alone
     a_logout_everywhere_of_one_person_leaves_anothers_login_alone
-    a_wait_that_the_server_asked_for_is_forgotten_at_a_login
-    a_wait_that_the_server_asked_for_is_not_longer_when_the_clock_is_set
     an_expired_token_of_another_tab_is_not_used
 }
 
