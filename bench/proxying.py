@@ -2,7 +2,9 @@
 
 from dataclasses import asdict
 
-from contenders import bare, sidegate
+from contenders import bare, peer, sidegate
+from ground import ROOT
+from machine import said
 from rounds import measure
 
 
@@ -36,6 +38,37 @@ How many routes are configured; the requests match one of them.""", [
     ])
 
 
+ENVOY = ROOT / "target" / "bench-python" / "bin" / "envoy"
+
+
+def peers(ground, options):
+    envoy = [str(ENVOY), "-c", "{scratch}/envoy.json", "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    nginx = ["nginx", "-p", "{scratch}", "-c", "{scratch}/nginx-lua.conf"]
+    apache = ["apache2", "-d", "{scratch}", "-f", "{scratch}/apache.conf", "-D", "FOREGROUND"]
+    result = table(ground, options, "Against other proxies", """
+All check the signature, the issuer, the expiry and, where they can, the audience of the same 1,000 ES256 tokens, and tell
+the upstream who asks. sidegate and Envoy can remember what they have checked; of the two, only sidegate then still asks
+whether the token has been revoked. The others know no revocation either.""", [
+        bare(),
+        sidegate(),
+        sidegate("sidegate, every token unseen", unseen=True),
+        peer("Envoy, with its cache", "envoy.json", envoy, cache='"jwt_cache_config": { "jwt_cache_size": 1000 },'),
+        peer("Envoy, without", "envoy.json", envoy, cache=""),
+        peer("HAProxy", "haproxy.cfg", ["haproxy", "-db", "-f", "{scratch}/haproxy.cfg"]),
+        peer("HAProxy, no check", "haproxy-plain.cfg", ["haproxy", "-db", "-f", "{scratch}/haproxy-plain.cfg"],
+             checks=False),
+        peer("nginx with Lua", ["nginx-lua.conf", "jwt.lua"], nginx),
+        peer("Apache with mod_oauth2", "apache.conf", apache),
+    ])
+    result["versions"] = {
+        "Envoy": said(str(ENVOY), "--version").split("version: ")[-1],
+        "HAProxy": said("haproxy", "-v"),
+        "nginx": said("nginx", "-v"),
+        "Apache": said("apache2", "-v"),
+    }
+    return result
+
+
 def table(ground, options, title, about, contenders):
     if options.only:
         contenders = [contender for contender in contenders if options.only in contender.name]
@@ -51,4 +84,4 @@ def table(ground, options, title, about, contenders):
     }
 
 
-BENCHMARKS = {"check": check, "revocations": revocations, "routes": routes}
+BENCHMARKS = {"check": check, "peers": peers, "revocations": revocations, "routes": routes}

@@ -1,5 +1,6 @@
 """Measures contenders in turn, round by round, so that a moment in which the machine is slow harms all of them alike."""
 
+import http.client
 import json
 import math
 import shutil
@@ -44,8 +45,8 @@ class Series:
 
 def measure(contenders, ground, *, rounds, seconds, rate, say):
     """The series of every contender, and the rate that latencies were taken at."""
-    if rate is None:
-        rate = half_of_slowest(contenders, ground, say)
+    slowest = half_of_slowest(contenders, ground, say)
+    rate = slowest if rate is None else rate
     say(f"latencies at {rate} requests per second")
     series = {contender.name: Series(contender.name) for contender in contenders}
     for number in range(rounds):
@@ -60,10 +61,11 @@ def measure(contenders, ground, *, rounds, seconds, rate, say):
 
 
 def half_of_slowest(contenders, ground, say):
-    """A round that does not count."""
+    """A round that does not count, in which everybody shows that they check."""
     rates = {}
     for contender in contenders:
         with fresh_folder(ground) as folder, contender.start(ground, folder) as (_, port):
+            must_check(port, ground, contender)
             rates[contender.name] = load(port, ground, contender, seconds=2, skip=0)["per_second"]
         say(f"warm-up: {contender.name}: {rates[contender.name]:.0f} req/s")
     return max(100, round(min(rates.values()) / 2, -2).__int__())
@@ -90,6 +92,25 @@ def one(contender, ground, seconds, rate):
             cpu_at_rate_us=cpu_at_rate / paced["requests"] / 1000,
             peak_bytes=machine.memory(program.pid),
         )
+
+
+def must_check(port, ground, contender):
+    """A good token passes; with another's signature, or none at all, nothing does that should not."""
+    one, other = ground.tokens.read_text(encoding="utf-8").splitlines()[:2]
+    forged = f"{one.rsplit('.', 1)[0]}.{other.rsplit('.', 1)[1]}"
+    refused = 401 if contender.checks else 200
+    for token, expected in [(one, 200), (forged, refused), ("", refused), (one, 200)]:
+        status = asked(port, token)
+        if status != expected:
+            raise programs.Failed(f"{contender.name}: answered {status} where {expected} is right")
+
+
+def asked(port, token):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/api/notes", headers={"Authorization": f"Bearer {token}"} if token else {})
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 class fresh_folder:
