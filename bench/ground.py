@@ -1,5 +1,6 @@
 """What all contenders stand on: one key, one pool of tokens, one upstream."""
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -53,11 +54,11 @@ class Ground:
                 keys = json.load(answer)["keys"]
         (self.folder / "jwks.json").write_text(json.dumps({"keys": [key for key in keys if key["kid"] == self.kid]}),
                                                encoding="utf-8")
-        with sqlite3.connect(self.store) as store:
+        with contextlib.closing(sqlite3.connect(self.store)) as store:
             store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _mint(self, out, count):
-        programs.run(TOOLS, "tokens", "--key", self.key, "--kid", self.kid, "--issuer", ISSUER,
+        programs.run(TOOLS, "tokens", "--key", self.key, f"--kid={self.kid}", "--issuer", ISSUER,
                      "--audience", AUDIENCE, "--count", count, "--out", out)
 
     def _start_upstream(self):
@@ -153,7 +154,8 @@ def revoke(store, count):
     """Writes so many live revocations of sessions that nobody has."""
     until = int((time.time() + 12 * 3600) * 1000)
     rows = ((number.to_bytes(16, "big"), until) for number in range(1, count + 1))
-    with sqlite3.connect(store) as connection:
+    # Closing it leaves one file, without a log beside it.
+    with contextlib.closing(sqlite3.connect(store)) as connection:
         connection.executemany(
             "INSERT INTO revocation (realm, kind, session, until) VALUES ('default', 'session', ?, ?)", rows)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.commit()
