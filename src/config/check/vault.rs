@@ -35,6 +35,14 @@ pub(super) fn vault(document: &Document<'_>, login: Option<&Login>) -> Option<Se
         );
         return None;
     };
+    let place = |sign: &AnswerSign| sign.location.clone();
+    if let Setting::On(lost) = &lost
+        && place(lost).is_some_and(|lost| Some(lost) == place(&login.rules.success.sign))
+    {
+        let hint = "name the page that strangers are sent to: \"/login.php*\"";
+        lost_section.refuse("location", "login.upstream.success.location says that this is a success", hint);
+        return None;
+    }
     let (cookies, upstream) = (CookieNames::new(names)?, login.upstream.clone());
     Some(Setting::On(Vault { cookies, size: size?, upstream, lost: lost.on() }))
 }
@@ -43,6 +51,10 @@ fn name(entry: &Entry<'_>) -> Option<String> {
     let name = entry.text()?;
     if CookieNames::new(vec![name.clone()]).is_none() {
         entry.refuse("not the name of a cookie", "write it as the API does, such as PHPSESSID");
+        return None;
+    }
+    if name.starts_with("__Host-") && (name.ends_with("-access") || name.ends_with("-refresh")) {
+        entry.refuse("the name of one of sidegate's own cookies", "name the cookie that the API keeps its session in");
         return None;
     }
     Some(name)
