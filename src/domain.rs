@@ -17,6 +17,7 @@ pub mod history;
 pub mod identity;
 pub mod key_life;
 pub mod keys;
+pub mod login_form;
 pub mod login_page;
 pub mod network;
 pub mod observed;

@@ -1,7 +1,8 @@
 //! The application's own login: asked over HTTP/1.1, on a connection of its own, and judged.
 //!
-//! What goes there is what the operator wrote, filled in with what the client submitted, and who asks: address and user
-//! agent. No redirect is followed, no cookie remembered, nothing sent twice. Who finds no slot in time is told to come back.
+//! What goes there is what the operator wrote, filled in with what the client submitted and what the application's own page
+//! holds, and who asks: address and user agent. No redirect is followed, no cookie outlives the login, nothing is sent twice.
+//! Who finds no slot in time is told to come back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::domain::rate::Bucket;
 use crate::domain::session::Subject;
 use crate::domain::target::Target;
 use crate::domain::time::Timestamp;
-use crate::domain::upstream_login::{Answer, Doubt, LoginRules, Person, Verdict};
+use crate::domain::upstream_login::{Answer, Blank, Doubt, LoginRules, PageValues, Person, RequestBody, Verdict};
 use crate::domain::vault::{CookieNames, Jar};
 
 use super::login::{LoginError, LoginRequest};
@@ -29,15 +30,23 @@ use super::login::{LoginError, LoginRequest};
 pub struct UpstreamLogin {
     client: reqwest::Client,
     asked: checked::UpstreamLogin,
+    page: Option<Page>,
     login: Url,
     probe: Option<Url>,
     /// Written on each request.
     headers: HeaderMap,
-    /// For login and probe together.
+    /// For page, login and probe together.
     deadline: Duration,
     slots: Arc<Semaphore>,
     /// Whose name was right lately: what is told apart there is a stranger's attempts from the owner's. Forgetting is harmless.
     known: Cache<Bucket, Subject>,
+}
+
+/// The page that the login comes from.
+struct Page {
+    url: Url,
+    /// What a browser says of where a form was: applications compare that, too.
+    sent_from: HeaderMap,
 }
 
 /// Why the application cannot be asked.
@@ -51,6 +60,8 @@ const SLOTS: usize = 32;
 const SLOT_WAIT: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
 const MOST_BYTES: usize = 1024 * 1024;
+/// Longest `Cookie` field that is sent: what servers take in one line.
+const MOST_COOKIES: usize = 8 * 1024;
 /// Names of which one takes some 400 bytes.
 const MOST_KNOWN: u64 = 10_000;
 /// For an application that does not say how long.
@@ -113,8 +124,16 @@ impl UpstreamLogin {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert("x-forwarded-host", public_host);
         headers.insert("x-forwarded-proto", HeaderValue::from_static(asked.public_scheme));
+        let page = |page: &Target| {
+            let origin = format!("{}://{}", asked.public_scheme, asked.public_host);
+            let referer = format!("{origin}{}", page.origin_form());
+            let line = |text: String| HeaderValue::try_from(text).map_err(|_| UpstreamLoginError);
+            let sent_from = [(header::ORIGIN, line(origin)?), (header::REFERER, line(referer)?)];
+            Ok(Page { url: url(page)?, sent_from: sent_from.into_iter().collect() })
+        };
         Ok(Self {
             client,
+            page: asked.page.as_ref().map(page).transpose()?,
             login: url(&asked.target)?,
             probe: asked.probe.as_ref().map(url).transpose()?,
             asked: asked.clone(),
@@ -157,7 +176,8 @@ impl UpstreamLogin {
         self.known.insert(Bucket::login_as(&Self::counted_name(name)), subject.clone());
     }
 
-    /// Asks the application, and its probe; gives the `Set-Cookie` lines of both, too. `now` is for cookies that are over.
+    /// Asks the application: its page, its login, its probe; gives the `Set-Cookie` lines of all, too. `now` is for cookies
+    /// that are over.
     ///
     /// # Errors
     /// [`LoginError::Refused`], [`LoginError::Limited`], [`LoginError::NoAnswer`] or [`LoginError::Unclear`].
@@ -167,9 +187,10 @@ impl UpstreamLogin {
         answer: &mut Option<UpstreamAnswer>,
         now: Timestamp,
     ) -> Result<(Person, Vec<HeaderValue>), LoginError> {
-        let asking = tokio::time::timeout(self.deadline, self.try_to_ask(request, answer, now)).await;
+        let mut what = "login";
+        let asking = tokio::time::timeout(self.deadline, self.try_to_ask(request, answer, now, &mut what)).await;
         asking.unwrap_or_else(|_| {
-            tracing::warn!(deadline = ?self.deadline, "the application has not answered a login in time");
+            tracing::warn!(deadline = ?self.deadline, what, "the application has not answered a login in time");
             Err(LoginError::NoAnswer)
         })
     }
@@ -179,38 +200,69 @@ impl UpstreamLogin {
         request: &LoginRequest,
         kept: &mut Option<UpstreamAnswer>,
         now: Timestamp,
+        what: &mut &'static str,
     ) -> Result<(Person, Vec<HeaderValue>), LoginError> {
-        let (username, password) = self.fields();
-        let body = self.asked.body.fill(|field| match field {
-            field if field == username => Some(request.name.as_str()),
-            field if field == password => Some(request.password.expose()),
-            field => request.submitted.get(field),
-        });
-        let login = self.client.request(self.asked.method.clone(), self.login.clone());
-        let login = login
-            .headers(self.headers_for(request))
-            .header(header::CONTENT_TYPE, body.media_type)
-            .body(body.bytes.to_vec());
-        let mut answer = receive(login).await.map_err(|error| not_answered(error, "login"))?;
+        let headers = self.headers_for(request);
+        let (mut values, mut set_cookies) = (PageValues::default(), Vec::new());
+        if let Some(page) = &self.page {
+            *what = "page";
+            (values, set_cookies) = self.see(page, headers.clone(), now).await?;
+        }
+        *what = "login";
+        let body = self.body(request, &values);
+        let mut login = self.client.request(self.asked.method.clone(), self.login.clone()).headers(headers.clone());
+        if let Some(page) = &self.page {
+            login = login.headers(page.sent_from.clone()).headers(cookies(&set_cookies, now, what)?);
+        }
+        let login = login.header(header::CONTENT_TYPE, body.media_type).body(body.bytes.to_vec());
+        let mut answer = receive(login).await.map_err(|error| not_answered(error, what))?;
         let verdict = self.asked.rules.judge(answer.as_answer(), now);
         answer.let_in = verdict == Verdict::Success;
         let answer = &*kept.insert(answer);
-        understood(verdict, "login")?;
-        let mut set_cookies = answer.set_cookies();
+        understood(verdict, what)?;
+        set_cookies.extend(answer.set_cookies());
         let person = match &self.probe {
             None => self.asked.rules.person(answer.as_answer(), &request.name),
             Some(probe) => {
-                let mut probe = self.client.get(probe.clone()).headers(self.headers_for(request));
-                if let Some(cookies) = answer.cookies(now) {
-                    probe = probe.header(header::COOKIE, cookies);
-                }
-                let answer = receive(probe).await.map_err(|error| not_answered(error, "probe"))?;
-                understood(LoginRules::judge_probe(answer.as_answer()), "probe")?;
+                *what = "probe";
+                let probe = self.client.get(probe.clone()).headers(headers).headers(cookies(&set_cookies, now, what)?);
+                let answer = receive(probe).await.map_err(|error| not_answered(error, what))?;
+                understood(LoginRules::judge_probe(answer.as_answer()), what)?;
                 set_cookies.extend(answer.set_cookies());
                 self.asked.rules.person(answer.as_answer(), &request.name)
             }
         };
-        person.map(|person| (person, set_cookies)).map_err(|doubt| unclear(&doubt, "login"))
+        person.map(|person| (person, set_cookies)).map_err(|doubt| unclear(&doubt, what))
+    }
+
+    /// What the login takes from its page.
+    async fn see(
+        &self,
+        page: &Page,
+        headers: HeaderMap,
+        now: Timestamp,
+    ) -> Result<(PageValues, Vec<HeaderValue>), LoginError> {
+        let what = "page";
+        let answer = receive(self.client.get(page.url.clone()).headers(headers)).await;
+        let answer = answer.map_err(|error| not_answered(error, what))?;
+        understood(LoginRules::judge_page(answer.as_answer()), what)?;
+        let names = self.asked.body.page_fields();
+        let values = PageValues::read(answer.as_answer(), &names).map_err(|doubt| unclear(&doubt, what))?;
+        let set_cookies = answer.set_cookies();
+        if names.is_empty() && jar(&set_cookies, now).is_empty() {
+            return Err(unclear(&Doubt::NoPageCookie, what));
+        }
+        Ok((values, set_cookies))
+    }
+
+    fn body(&self, request: &LoginRequest, page: &PageValues) -> RequestBody {
+        let (username, password) = self.fields();
+        self.asked.body.fill(|blank| match blank {
+            Blank::Page(field) => page.value(field),
+            Blank::Submitted(field) if field == username => Some(request.name.as_str()),
+            Blank::Submitted(field) if field == password => Some(request.password.expose()),
+            Blank::Submitted(field) => request.submitted.get(field),
+        })
     }
 
     /// What the client gets of the application's answer, if it is a success or a refusal with this outcome.
@@ -245,17 +297,26 @@ impl UpstreamAnswer {
     fn set_cookies(&self) -> Vec<HeaderValue> {
         self.headers.get_all(header::SET_COOKIE).iter().cloned().collect()
     }
+}
 
-    /// Every cookie it sets, for the one request that follows.
-    fn cookies(&self, now: Timestamp) -> Option<HeaderValue> {
-        let lines = || self.headers.get_all(header::SET_COOKIE).iter().map(HeaderValue::as_bytes);
-        let named = lines().filter_map(|line| {
-            let name = std::str::from_utf8(line.split(|&byte| byte == b'=').next()?).ok()?.trim();
-            CookieNames::new(vec![name.to_owned()])
-        });
-        let jar = named.fold(Jar::default(), |jar, name| jar.after(&name.change(lines(), now)));
-        HeaderValue::from_bytes(&jar.cookie([])?).ok()
+/// Every cookie that these lines set, whatever path it is for: the application alone decides what it needs.
+fn jar(set_cookies: &[HeaderValue], now: Timestamp) -> Jar {
+    let lines = || set_cookies.iter().map(HeaderValue::as_bytes);
+    let named = lines().filter_map(|line| {
+        let name = std::str::from_utf8(line.split(|&byte| byte == b'=').next()?).ok()?.trim();
+        CookieNames::new(vec![name.to_owned()])
+    });
+    named.fold(Jar::default(), |jar, name| jar.after(&name.change(lines(), now)))
+}
+
+/// The `Cookie` field for the request that follows, if there is something to say in it.
+fn cookies(set_cookies: &[HeaderValue], now: Timestamp, what: &'static str) -> Result<HeaderMap, LoginError> {
+    let jar = jar(set_cookies, now);
+    if jar.size() > MOST_COOKIES {
+        return Err(unclear(&Doubt::LongCookies(MOST_COOKIES), what));
     }
+    let line = jar.cookie([]).and_then(|line| HeaderValue::from_bytes(&line).ok());
+    Ok(line.map(|line| (header::COOKIE, line)).into_iter().collect())
 }
 
 async fn receive(request: reqwest::RequestBuilder) -> Result<UpstreamAnswer, NoAnswer> {

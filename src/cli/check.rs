@@ -23,7 +23,8 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<ExitCode, Failure> {
     match &config.login {
         Login::Users { .. } => say("  login     built-in users")?,
         Login::Upstream(login) => {
-            say(format_args!("  login     {} {} of {}", login.method, login.target.path(), login.upstream))?;
+            let page = login.page.as_ref().map_or_else(String::new, |page| format!("GET {}, ", page.path()));
+            say(format_args!("  login     {page}{} {} of {}", login.method, login.target.path(), login.upstream))?;
         }
         Login::None => say("  login     none")?,
     }

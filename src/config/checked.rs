@@ -217,6 +217,8 @@ pub enum Login {
 pub struct UpstreamLogin {
     /// Which of the upstreams.
     pub upstream: String,
+    /// Asked with `GET` before each login.
+    pub page: Option<Target>,
     pub method: http::Method,
     pub target: Target,
     /// Fields of a login that hold name and password.

@@ -11,16 +11,19 @@ use serde_json::{Map, Value};
 
 use super::access_token::REGISTERED;
 use super::answer_sign::{AnswerSign, LocationPattern, StatusRange};
+use super::login_form::FieldFault;
 use super::session::Subject;
 use super::strict_json;
 use super::time::Timestamp;
 use super::vault::{CookieNames, Jar};
 
+mod page;
 mod request;
 #[cfg(test)]
 mod tests;
 
-pub use self::request::{BodyTemplate, RequestBody, Template, TemplateFault, TemplateValue};
+pub use self::page::PageValues;
+pub use self::request::{Blank, BodyTemplate, RequestBody, Template, TemplateFault, TemplateValue};
 
 /// How the login's answer is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +130,16 @@ pub enum Doubt {
     NoSign(&'static str),
     #[error("the probe was answered with {0}")]
     Probe(u16),
+    #[error("the login page was answered with {0}")]
+    Page(u16),
+    #[error("the login page is not HTML")]
+    NoHtml,
+    #[error("the field `{0}` of the login page {1}")]
+    PageField(String, FieldFault),
+    #[error("the login page sets no cookie")]
+    NoPageCookie,
+    #[error("its cookies have more than {0} bytes")]
+    LongCookies(usize),
     #[error("its body is longer than {0} bytes")]
     TooLong(usize),
     #[error("it says no subject")]
@@ -276,12 +289,12 @@ impl Members {
 impl Answer<'_> {
     /// The body as one JSON object without doubled members. A body in a coding that was not asked for says nothing.
     fn json(&self) -> Option<Value> {
-        let is_coded = self
-            .headers
-            .get_all(header::CONTENT_ENCODING)
-            .iter()
-            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if is_coded { None } else { strict_json::object(self.body).ok().map(Value::Object) }
+        if self.is_coded() { None } else { strict_json::object(self.body).ok().map(Value::Object) }
+    }
+
+    fn is_coded(&self) -> bool {
+        let mut codings = self.headers.get_all(header::CONTENT_ENCODING).iter();
+        codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
     }
 
     fn has_place(&self, pattern: &LocationPattern) -> bool {

@@ -60,6 +60,7 @@ const DOMAIN_CRATES: &[&str] = &[
     "jsonwebtoken",
     "bytes",
     "form_urlencoded",
+    "html5gum",
 ];
 
 /// What a module may not name although its crate is allowed: module, name, reason.

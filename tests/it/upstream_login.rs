@@ -18,6 +18,7 @@ mod asked;
 mod behind;
 mod ended;
 mod failures;
+mod from_page;
 mod limits;
 mod operator;
 mod page;

@@ -10,7 +10,7 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     let mut taken: Vec<(String, String)> = Vec::new();
     let mut path = |name: &str| {
         let entry = section.entry(name)?;
-        let path = endpoint_path(&entry)?;
+        let path = endpoint_path(&entry, name == "login")?;
         if let Setting::On(path) = &path {
             if let Some((other, _)) = taken.iter().find(|(_, taken)| taken == path) {
                 entry.refuse(format!("endpoint.{other} has the same path"), "give each endpoint a path of its own");
@@ -43,8 +43,9 @@ pub(super) fn endpoints(document: &Document<'_>, login: Option<&Login>) -> Optio
     })
 }
 
-/// The path in its one spelling, as [`Target`] has it: endpoints are found by comparing text.
-fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
+/// The path in its one spelling, as [`Target`] has it: endpoints are found by comparing text. A slash at its end is part of
+/// that: `may_end_with_slash` for what a form of the application is sent to.
+fn endpoint_path(entry: &Entry<'_>, may_end_with_slash: bool) -> Option<Setting<String>> {
     let text = entry.text()?;
     if text.is_empty() {
         return Some(Setting::Off);
@@ -55,7 +56,7 @@ fn endpoint_path(entry: &Entry<'_>) -> Option<Setting<String>> {
         Err(fault) => entry.refuse(fault.to_string(), hint),
         Ok(target) if target.query().is_some() => entry.refuse("the path has a query", hint),
         Ok(target) if target.segments().is_empty() => entry.refuse("the root cannot be an endpoint", hint),
-        Ok(_) if text.ends_with('/') => entry.refuse("the path ends with a slash", hint),
+        Ok(_) if text.ends_with('/') && !may_end_with_slash => entry.refuse("the path ends with a slash", hint),
         Ok(target) if target.path() != text => {
             entry.refuse("the path has characters that need no percent-encoding", format!("write {}", target.path()));
         }

@@ -6,7 +6,7 @@ use super::token;
 use crate::config::checked::{Endpoints, LoginAnswer, UpstreamLogin};
 use crate::config::document::Document;
 use crate::domain::answer_sign::StatusRange;
-use crate::domain::upstream_login::{BodyTemplate, LoginRules, SubjectSource, Success, Template};
+use crate::domain::upstream_login::{Blank, BodyTemplate, LoginRules, SubjectSource, Success, Template};
 
 mod values;
 
@@ -56,7 +56,7 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
     let key = if matches!(body, BodyTemplate::Json(_)) { "json" } else { "form" };
     let mut complete = true;
     for needed in [&username, &password] {
-        if !body.fields().contains(&needed.as_str()) {
+        if !body.blanks().contains(&Blank::Submitted(needed)) {
             // Whoever logs in could be anybody.
             section.refuse(
                 key,
@@ -65,6 +65,14 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
             );
             complete = false;
         }
+    }
+    if let (None, [field, ..]) = (&written.page, &body.page_fields()[..]) {
+        section.refuse(
+            key,
+            format!("no page is asked for {{page:{field}}}"),
+            "write page = \"GET /login\", or where the application's form is",
+        );
+        complete = false;
     }
     complete &= has_positive_sign(document, &success);
     complete &= can_say_json(document, &success, &subject, !claims.is_empty());
@@ -75,6 +83,7 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
     let rules = LoginRules { success, refused, subject: source?, claims };
     complete.then_some(UpstreamLogin {
         upstream: written.upstream,
+        page: written.page,
         method,
         target,
         username,

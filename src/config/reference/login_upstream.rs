@@ -16,6 +16,14 @@ pub(super) const LOGIN_UPSTREAM: Section = Section {
             "What is asked; required. Nothing of the client's request goes with it but the fields below, its address and its \
              `User-Agent`.",
         ),
+        key(
+            "page",
+            Kind::Text("`GET /PATH`, or `\"\"` = none"),
+            r#""""#,
+            "The page with the application's login form, if a login has to come from there. It is asked before each login, and \
+             the cookies it sets go with the request; `{page:csrf_token}` in `form` or `json` stands for the value of the \
+             page's `<input>` of this name or, without one, the content of its `<meta>`.",
+        ),
         key("username", Kind::Text("a field's name"), r#""username""#, "The field of a login that holds the name."),
         key("password", Kind::Text("a field's name"), r#""password""#, "The field of a login that holds the password."),
         key(

@@ -1,14 +1,17 @@
-//! The request that asks the application's login: written by the operator, filled in with what the client submitted.
+//! The request that asks the application's login: written by the operator, filled in with what the client submitted, and with
+//! what the application's own page has for it.
 //!
 //! What a client sends becomes a value in it, never a name, a part of the path or a header; in JSON it is always a text, so
 //! that nobody can send an operator of the application's database for a password.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Number, Value};
 use zeroize::Zeroizing;
 
-/// A text with `{field}` in it, each standing for a submitted field; `{{` and `}}` are braces.
+/// A text with blanks: `{field}` stands for a submitted field, `{page:field}` for one of the login page; `{{` and `}}` are
+/// braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -16,6 +19,16 @@ pub struct Template(Vec<Part>);
 enum Part {
     Text(String),
     Field(String),
+    Page(String),
+}
+
+/// What a blank of a template is filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blank<'t> {
+    /// What was submitted as this field.
+    Submitted(&'t str),
+    /// What the login page has in this field.
+    Page(&'t str),
 }
 
 /// Why a text is no template.
@@ -25,6 +38,8 @@ pub enum TemplateFault {
     Brace,
     #[error("a field is named with letters, digits, `_`, `-` and `.`")]
     Name,
+    #[error("a field of the page is named with visible ASCII characters but braces")]
+    PageName,
 }
 
 impl Template {
@@ -44,14 +59,10 @@ impl Template {
                 continue;
             }
             let (name, after) = after.split_once('}').filter(|_| brace == "{").ok_or(TemplateFault::Brace)?;
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-            if name.is_empty() || !name.bytes().all(fits) {
-                return Err(TemplateFault::Name);
-            }
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Field(name.to_owned()));
+            parts.push(blank(name)?);
             rest = after;
         }
         plain.push_str(rest);
@@ -68,27 +79,43 @@ impl Template {
     }
 
     #[must_use]
-    pub fn fields(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        for part in &self.0 {
-            if let Part::Field(name) = part {
-                names.push(name.as_str());
-            }
-        }
-        names
+    pub fn blanks(&self) -> Vec<Blank<'_>> {
+        self.0.iter().filter_map(Part::blank).collect()
     }
 
-    /// `None` if a field was not submitted.
-    fn fill<'f>(&self, field: &impl Fn(&str) -> Option<&'f str>) -> Option<Zeroizing<String>> {
+    /// `None` if there is nothing for a blank.
+    fn fill<'f>(&self, with: &impl Fn(Blank<'_>) -> Option<&'f str>) -> Option<Zeroizing<String>> {
         let mut filled = Zeroizing::new(String::new());
         for part in &self.0 {
-            filled.push_str(match part {
-                Part::Text(text) => text,
-                Part::Field(name) => field(name)?,
-            });
+            match (part, part.blank()) {
+                (Part::Text(text), _) => filled.push_str(text),
+                (_, blank) => filled.push_str(with(blank?)?),
+            }
         }
         Some(filled)
     }
+}
+
+impl Part {
+    fn blank(&self) -> Option<Blank<'_>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Field(name) => Some(Blank::Submitted(name)),
+            Self::Page(name) => Some(Blank::Page(name)),
+        }
+    }
+}
+
+/// What stands between braces.
+fn blank(name: &str) -> Result<Part, TemplateFault> {
+    if let Some(name) = name.strip_prefix("page:") {
+        // The application chooses: `login[_token]`, `javax.faces.ViewState`, `ctl00$token`.
+        let fits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'{');
+        return if fits { Ok(Part::Page(name.to_owned())) } else { Err(TemplateFault::PageName) };
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let fits = !name.is_empty() && name.bytes().all(fits);
+    if fits { Ok(Part::Field(name.to_owned())) } else { Err(TemplateFault::Name) }
 }
 
 /// A JSON value with templates for texts.
@@ -123,23 +150,33 @@ impl fmt::Debug for RequestBody {
 }
 
 impl BodyTemplate {
-    /// Every field it takes something from.
+    /// Every blank it has.
     #[must_use]
-    pub fn fields(&self) -> Vec<&str> {
+    pub fn blanks(&self) -> Vec<Blank<'_>> {
         match self {
-            Self::Form(members) => members.iter().flat_map(|(_, template)| template.fields()).collect(),
-            Self::Json(members) => members.iter().flat_map(|(_, value)| value.fields()).collect(),
+            Self::Form(members) => members.iter().flat_map(|(_, template)| template.blanks()).collect(),
+            Self::Json(members) => members.iter().flat_map(|(_, value)| value.blanks()).collect(),
         }
     }
 
-    /// The body for these fields; a member whose field was not submitted is left out.
+    /// The fields of the login page that it takes something from, each once.
     #[must_use]
-    pub fn fill<'f>(&self, field: impl Fn(&str) -> Option<&'f str>) -> RequestBody {
+    pub fn page_fields(&self) -> Vec<String> {
+        let names = self.blanks().into_iter().filter_map(|blank| match blank {
+            Blank::Page(name) => Some(name.to_owned()),
+            Blank::Submitted(_) => None,
+        });
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The body with its blanks filled so; a member whose field was not submitted is left out.
+    #[must_use]
+    pub fn fill<'f>(&self, with: impl Fn(Blank<'_>) -> Option<&'f str>) -> RequestBody {
         match self {
             Self::Form(members) => {
                 let mut form = form_urlencoded::Serializer::new(String::new());
                 for (name, template) in members {
-                    if let Some(value) = template.fill(&field) {
+                    if let Some(value) = template.fill(&with) {
                         form.append_pair(name, &value);
                     }
                 }
@@ -147,7 +184,7 @@ impl BodyTemplate {
                 RequestBody { media_type: "application/x-www-form-urlencoded", bytes }
             }
             Self::Json(members) => {
-                let bytes = Zeroizing::new(object(members, &field).to_string().into_bytes());
+                let bytes = Zeroizing::new(object(members, &with).to_string().into_bytes());
                 RequestBody { media_type: "application/json", bytes }
             }
         }
@@ -155,28 +192,28 @@ impl BodyTemplate {
 }
 
 impl TemplateValue {
-    fn fields(&self) -> Vec<&str> {
+    fn blanks(&self) -> Vec<Blank<'_>> {
         match self {
-            Self::Text(template) => template.fields(),
+            Self::Text(template) => template.blanks(),
             Self::Number(_) | Self::Flag(_) => Vec::new(),
-            Self::List(items) => items.iter().flat_map(Self::fields).collect(),
-            Self::Object(members) => members.iter().flat_map(|(_, value)| value.fields()).collect(),
+            Self::List(items) => items.iter().flat_map(Self::blanks).collect(),
+            Self::Object(members) => members.iter().flat_map(|(_, value)| value.blanks()).collect(),
         }
     }
 
-    fn fill<'f>(&self, field: &impl Fn(&str) -> Option<&'f str>) -> Option<Value> {
+    fn fill<'f>(&self, with: &impl Fn(Blank<'_>) -> Option<&'f str>) -> Option<Value> {
         Some(match self {
-            Self::Text(template) => Value::from(template.fill(field)?.as_str()),
+            Self::Text(template) => Value::from(template.fill(with)?.as_str()),
             Self::Number(number) => Value::Number(number.clone()),
             Self::Flag(flag) => Value::Bool(*flag),
-            Self::List(items) => Value::Array(items.iter().filter_map(|item| item.fill(field)).collect()),
-            Self::Object(members) => object(members, field),
+            Self::List(items) => Value::Array(items.iter().filter_map(|item| item.fill(with)).collect()),
+            Self::Object(members) => object(members, with),
         })
     }
 }
 
-fn object<'f>(members: &[(String, TemplateValue)], field: &impl Fn(&str) -> Option<&'f str>) -> Value {
+fn object<'f>(members: &[(String, TemplateValue)], with: &impl Fn(Blank<'_>) -> Option<&'f str>) -> Value {
     let filled: Map<String, Value> =
-        members.iter().filter_map(|(name, value)| Some((name.clone(), value.fill(field)?))).collect();
+        members.iter().filter_map(|(name, value)| Some((name.clone(), value.fill(with)?))).collect();
     Value::Object(filled)
 }

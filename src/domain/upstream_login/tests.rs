@@ -152,12 +152,18 @@ fn a_pointer_has_a_slash_before_each_step() {
 fn a_template_stands_for_fields_and_knows_its_braces() {
     let fill = |template: &str| {
         let body = BodyTemplate::Form(vec![("f".into(), Template::parse(template).unwrap())]);
-        let body = body.fill(|field| (field == "a").then_some("1&{b}"));
+        let body = body.fill(|blank| match blank {
+            Blank::Submitted("a") => Some("1&{b}"),
+            Blank::Page("a[x]:y") => Some("<2>"),
+            _ => None,
+        });
         String::from_utf8(body.bytes.to_vec()).unwrap()
     };
     assert_eq!(fill("{a}"), "f=1%26%7Bb%7D");
     assert_eq!(fill("x{a}y{{z}}"), "f=x1%26%7Bb%7Dy%7Bz%7D");
     assert_eq!(fill("{a}{b}"), "", "what was not submitted is left out");
+    assert_eq!(fill("{page:a[x]:y}-{a}"), "f=%3C2%3E-1%26%7Bb%7D");
+    assert_eq!(fill("{page:a}"), "", "a field of the page is another than a submitted one");
     assert_eq!(fill(""), "f=");
     for (bad, fault) in [
         ("{", TemplateFault::Brace),
@@ -167,6 +173,10 @@ fn a_template_stands_for_fields_and_knows_its_braces() {
         ("{}", TemplateFault::Name),
         ("{a b}", TemplateFault::Name),
         ("{a{b}", TemplateFault::Name),
+        ("{paper:a}", TemplateFault::Name),
+        ("{page:}", TemplateFault::PageName),
+        ("{page:a b}", TemplateFault::PageName),
+        ("{page:{a}", TemplateFault::PageName),
     ] {
         assert_eq!(Template::parse(bad), Err(fault), "{bad}");
     }
@@ -212,7 +222,7 @@ proptest! {
     /// What is submitted changes the value it stands for, and nothing else of the body.
     #[test]
     fn a_submitted_text_is_one_value_of_the_body(name in ".*", password in ".*") {
-        let field = |field: &str| Some(if field == "u" { name.as_str() } else { password.as_str() });
+        let field = |blank: Blank<'_>| Some(if blank == Blank::Submitted("u") { name.as_str() } else { password.as_str() });
         let templates = || ["u", "p"].map(|field| (field.to_owned(), Template::of_field(field)));
         let form = BodyTemplate::Form(templates().to_vec()).fill(field);
         let read: Vec<(String, String)> =

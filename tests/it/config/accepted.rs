@@ -12,6 +12,7 @@ use sidegate::domain::csrf::TrustedOrigins;
 use sidegate::domain::keys::Algorithm;
 use sidegate::domain::rate::Rate;
 use sidegate::domain::rotation::RotationPolicy;
+use sidegate::domain::upstream_login::Blank;
 
 use super::{accepted, fixtures, refused, root};
 
@@ -293,7 +294,7 @@ fn a_login_by_the_upstream_sends_name_and_password_unless_told_otherwise() {
         (login.upstream.as_str(), login.public_scheme, login.public_host.as_str()),
         ("default", "https", "app.example:8443")
     );
-    let body = login.body.fill(|field| Some(if field == "username" { "ann" } else { "a&b" }));
+    let body = login.body.fill(|blank| Some(if blank == Blank::Submitted("username") { "ann" } else { "a&b" }));
     assert_eq!(*body.bytes, b"username=ann&password=a%26b");
     assert_eq!((config.endpoints.login.as_deref(), config.endpoints.password), (Some("/login"), None));
     assert_eq!(config.warnings, [""; 0]);

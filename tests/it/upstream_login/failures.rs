@@ -6,7 +6,7 @@ use super::*;
 
 /// What the client is told.
 #[derive(Clone, Copy)]
-enum Told {
+pub(super) enum Told {
     /// The name or the password is wrong.
     Wrong,
     /// Try again later.
@@ -30,7 +30,7 @@ impl Told {
     }
 }
 
-async fn assert_each(site: &Site, cases: Vec<(&str, Script, Told)>) {
+pub(super) async fn assert_each(site: &Site, cases: Vec<(&str, Script, Told)>) {
     for (case, script, told) in cases {
         let answer = site.login(script).await;
         told.check(&answer, case);

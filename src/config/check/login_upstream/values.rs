@@ -13,12 +13,13 @@ use crate::config::checked::LoginAnswer;
 use crate::config::document::{Document, Entry, Section};
 use crate::domain::access_token::REGISTERED;
 use crate::domain::target::Target;
-use crate::domain::upstream_login::{Members, Pointer, Refused, Success, Template, TemplateValue};
+use crate::domain::upstream_login::{Blank, Members, Pointer, Refused, Success, Template, TemplateValue};
 use crate::domain::vault::CookieNames;
 
 /// What the sections say, each value by itself.
 pub(in crate::config::check) struct Written {
     pub(super) upstream: String,
+    pub(super) page: Option<Target>,
     pub(super) request: Option<(Method, Target)>,
     pub(super) username: String,
     pub(super) password: String,
@@ -42,6 +43,7 @@ pub(super) struct Subject {
 pub(in crate::config::check) fn read(document: &Document<'_>) -> Option<Written> {
     let section = document.section("login.upstream");
     let upstream = upstream(document, &section);
+    let page = section.entry("page").and_then(|entry| request(&entry, &[Method::GET]));
     let request =
         section.entry("request").and_then(|entry| request(&entry, &[Method::POST, Method::PUT, Method::PATCH]));
     let username = section.entry("username").and_then(|entry| field(&entry));
@@ -59,6 +61,7 @@ pub(in crate::config::check) fn read(document: &Document<'_>) -> Option<Written>
     let claims = claims(&document.section("login.upstream.claims"));
     Some(Written {
         upstream: upstream?,
+        page: page?.map(|(_, target)| target),
         request: request?,
         username: username?,
         password: password?,
@@ -127,7 +130,8 @@ fn as_sent(target: &str) -> Option<String> {
 
 fn field(entry: &Entry<'_>) -> Option<String> {
     let text = entry.word()?;
-    let is_one = Template::parse(&format!("{{{text}}}")).is_ok_and(|template| template.fields() == [text.as_str()]);
+    let is_one =
+        Template::parse(&format!("{{{text}}}")).is_ok_and(|template| template.blanks() == [Blank::Submitted(&text)]);
     if !is_one {
         entry.refuse("not a field's name", "write letters, digits, `_`, `-` and `.`");
     }
@@ -139,7 +143,7 @@ fn template(entry: &Entry<'_>) -> Option<Template> {
     match Template::parse(&text) {
         Ok(template) => Some(template),
         Err(fault) => {
-            entry.refuse(fault.to_string(), "write {field}, or {{ and }} for braces");
+            entry.refuse(fault.to_string(), "write {field}, {page:field}, or {{ and }} for braces");
             None
         }
     }
