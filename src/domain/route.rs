@@ -106,6 +106,9 @@ impl RoutePath {
             Some(rest) => (rest.strip_suffix('/').ok_or(PathFault::Star)?, true),
             None => (inner, false),
         };
+        if inner.ends_with('/') {
+            return Err(PathFault::LastSlash);
+        }
         let mut segments = Vec::new();
         let mut names = BTreeSet::new();
         for piece in inner.split('/').filter(|_| !inner.is_empty()) {
@@ -251,6 +254,8 @@ fn literal(piece: &str) -> Result<String, PathFault> {
 pub enum PathFault {
     #[error("a path starts with a slash")]
     NoSlash,
+    #[error("ends with a slash: without it a rule holds for both")]
+    LastSlash,
     #[error("`*` stands alone in the last segment, `{{name}}` alone in its segment")]
     Star,
     #[error("a parameter is written {{name}}, with letters, digits and `_`, and each name stands once")]
@@ -456,7 +461,7 @@ mod tests {
             ("/{}", PathFault::Parameter),
             ("/{a-b}", PathFault::Parameter),
             ("/a//b", PathFault::Literal),
-            ("/a/", PathFault::Literal),
+            ("/a/", PathFault::LastSlash),
             ("//*", PathFault::Literal),
             ("/../a", PathFault::Literal),
             ("/a?b", PathFault::Literal),

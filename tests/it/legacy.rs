@@ -3,6 +3,7 @@
 
 mod application;
 mod browser;
+mod django;
 mod pages;
 mod php;
 mod site;

@@ -14,6 +14,7 @@ use crate::support::process::Process;
 pub(super) enum Kind {
     Php,
     Flask,
+    Django,
     Express,
 }
 
@@ -31,6 +32,7 @@ impl Kind {
         let name = match self {
             Self::Php => "php",
             Self::Flask => "flask",
+            Self::Django => "django",
             Self::Express => "express",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
@@ -46,11 +48,14 @@ impl Kind {
                 (command, "started")
             }
             Self::Flask => {
-                let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-                assert!(python.exists(), "scripts/setup --tests makes {}", python.display());
-                let mut command = Command::new(python);
+                let mut command = python();
                 command.args(["-m", "flask", "--app", "app", "run", "--port", &port]);
                 (command, "Running on")
+            }
+            Self::Django => {
+                let mut command = python();
+                command.args(["-u", "app.py", &address.to_string()]).env("ALLOWED_HOSTS", "*");
+                (command, "Starting development server")
             }
             Self::Express => {
                 let modules = self.example().join("node_modules");
@@ -75,8 +80,11 @@ impl Application {
     pub(super) async fn forget_everybody(&mut self) {
         self.process.kill();
         self.process.exit().await;
-        if self.kind == Kind::Php {
-            std::fs::remove_dir_all(self.folder.path().join("data/sessions")).expect("it keeps its sessions there");
+        let data = self.folder.path().join("data");
+        match self.kind {
+            Kind::Php => std::fs::remove_dir_all(data.join("sessions")).expect("it keeps its sessions there"),
+            Kind::Django => std::fs::remove_dir_all(data).expect("it keeps them there, and its people"),
+            Kind::Flask | Kind::Express => {}
         }
         self.process = run(self.kind, self.folder.path(), self.address).await;
     }
@@ -87,6 +95,12 @@ async fn run(kind: Kind, folder: &Path, address: SocketAddr) -> Process {
     let process = Process::start(command.current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1"));
     process.wait_for(ready).await;
     process
+}
+
+fn python() -> Command {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    assert!(python.exists(), "scripts/setup --tests makes {}", python.display());
+    Command::new(python)
 }
 
 /// The example in a folder of its own.

@@ -21,7 +21,12 @@ impl Drop for Shell {
 /// Only the ports are others, and what is already installed is not fetched once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_example_starts_as_its_page_says() {
-    for (kind, page) in [(Kind::Php, "/login.php"), (Kind::Flask, "/api/me"), (Kind::Express, "/goodbye")] {
+    for (kind, page) in [
+        (Kind::Php, "/login.php"),
+        (Kind::Flask, "/api/me"),
+        (Kind::Django, "/accounts/login/"),
+        (Kind::Express, "/goodbye"),
+    ] {
         let folder = copied(kind);
         let (application, gate, health) = (free_address(), free_address(), free_address());
         let file = folder.path().join("config.toml");
@@ -42,7 +47,8 @@ async fn each_example_starts_as_its_page_says() {
             .replace("venv/bin/", &format!("{}/python/bin/", target.display()))
             .replace("sidegate ", &format!("{} ", env!("CARGO_BIN_EXE_sidegate")));
         let mut command = Command::new("setsid");
-        command.args(["bash", "-euc", &typed]).current_dir(folder.path()).env("PORT", application.port().to_string());
+        command.args(["bash", "-euc", &typed]).current_dir(folder.path());
+        command.env("PORT", application.port().to_string()).env("ALLOWED_HOSTS", "*");
         let shell = Shell(Process::start(&mut command));
 
         shell.0.wait_for("health on").await;

@@ -61,7 +61,7 @@ async fn a_person_signs_in_by_the_applications_form_and_notices_no_refresh() {
     assert_leads_to(&put, 302, "/index.php");
     assert!(browser.open("/index.php").await.text().contains("Moby Dick"));
     assert_eq!(browser.fetch("GET", "/auth/me").await.json()["sub"], "ann");
-    site.assert_kept_apart(THEIRS);
+    site.assert_kept_apart(&[THEIRS]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +87,7 @@ async fn a_new_password_ends_the_other_browsers_sessions_and_not_this_one() {
     assert_leads_to(&sign_in(&mut elsewhere, PASSWORD).await, 302, "/login.php?error=1");
     assert_leads_to(&sign_in(&mut elsewhere, "a new one").await, 302, "/index.php");
     assert_visit(&mut elsewhere, 1).await;
-    site.assert_kept_apart(THEIRS);
+    site.assert_kept_apart(&[THEIRS]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +105,7 @@ async fn the_php_applications_own_logout_ends_our_session() {
     site.time_passes(EXPIRY);
     let mut thief = Browser::holding(&site, &stolen);
     assert_eq!(thief.fetch("GET", "/index.php").await.status, 401);
-    site.assert_kept_apart(THEIRS);
+    site.assert_kept_apart(&[THEIRS]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,5 +136,5 @@ async fn when_the_php_application_forgets_a_session_ours_ends() {
     assert_has_to_sign_in(&mut browser).await;
     assert_leads_to(&sign_in(&mut browser, PASSWORD).await, 302, "/index.php");
     assert_visit(&mut browser, 1).await;
-    site.assert_kept_apart(THEIRS);
+    site.assert_kept_apart(&[THEIRS]);
 }

@@ -100,18 +100,20 @@ impl Site {
     }
 
     /// # Panics
-    /// If a client has ever seen this cookie of the application's, or the application anything of ours.
-    pub(super) fn assert_kept_apart(&self, cookie: &str) {
+    /// If a client has ever seen one of these cookies of the application's, or the application anything of ours.
+    pub(super) fn assert_kept_apart(&self, cookies: &[&str]) {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = String::from_utf8_lossy(&answers);
-        let values = self.tap.cookie_values(cookie);
-        assert!(!values.is_empty(), "the application has set no {cookie}");
-        for secret in values.iter().map(String::as_str).chain([cookie_assignment(cookie).as_str()]) {
-            assert!(!answers.contains(secret), "a client was told {secret}");
+        for cookie in cookies {
+            let values = self.tap.cookie_values(cookie);
+            assert!(!values.is_empty(), "the application has set no {cookie}");
+            for secret in values.iter().map(String::as_str).chain([cookie_assignment(cookie).as_str()]) {
+                assert!(!answers.contains(secret), "a client was told {secret}");
+            }
         }
         for line in self.tap.request_values("cookie") {
-            let names: Vec<_> = line.split("; ").map(|pair| pair.split('=').next().unwrap_or_default()).collect();
-            assert_eq!(names, [cookie], "the application was sent {line}");
+            let mut names = line.split("; ").map(|pair| pair.split('=').next().unwrap_or_default());
+            assert!(names.all(|name| cookies.contains(&name)), "the application was sent {line}");
         }
         assert_eq!(self.tap.request_values("authorization"), Vec::<String>::new());
     }
