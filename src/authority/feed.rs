@@ -175,6 +175,11 @@ impl Authority {
         Ok(page)
     }
 
+    /// Where the last page that was read has ended; `None` before the first load.
+    pub(super) fn last_position(&self) -> Option<Cursor> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn touch(&self, store_now: Timestamp, took: Duration) {
         let wall = self.clock.now();
         let ahead = wall.as_millis().saturating_sub(store_now.as_millis());

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -261,7 +260,7 @@ impl Authority {
     async fn ends_since(&self, earlier: Option<&Ends>) -> Result<Ends, StoreError> {
         let mut position = match earlier {
             Some(earlier) => Some(earlier.position.clone()),
-            None => self.position.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => self.last_position(),
         };
         let mut subjects = HashSet::new();
         loop {

@@ -1,7 +1,5 @@
 //! Ending a session, or all of a subject's, at once.
 
-use std::sync::PoisonError;
-
 use crate::domain::access_token;
 use crate::domain::identity::Identity;
 use crate::domain::observed::Ends;
@@ -80,8 +78,7 @@ impl Authority {
         if is_recent() {
             return true;
         }
-        let position = self.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match self.read(position.as_ref()).await {
+        match self.read(self.last_position().as_ref()).await {
             Ok(page) => page.more || is_recent(),
             Err(_) => true,
         }

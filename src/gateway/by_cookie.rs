@@ -31,9 +31,7 @@ pub(super) async fn refresh(
         Err(RefreshError::AlreadyRotated) => answer::not_now(),
         Err(error) => {
             let mut answer = answer::refresh_error(&error);
-            if error.ends_the_session() {
-                cookies.cleared_after(token, authority).await.write(answer.headers_mut());
-            }
+            cookies.cleared_if_over(&error, token, authority).await.write(answer.headers_mut());
             answer
         }
     })

@@ -135,11 +135,7 @@ impl Cookies {
                     | RefreshError::SecretNotHere
                     | RefreshError::Internal => RefreshFault::NotNow,
                 };
-                let over = if error.ends_the_session() {
-                    self.cleared_after(token, authority).await
-                } else {
-                    SetCookies::default()
-                };
+                let over = self.cleared_if_over(&error, token, authority).await;
                 (Credential::Bad(CredentialFault::Refresh(fault)), over)
             }
         };
@@ -193,9 +189,14 @@ impl Cookies {
         SetCookies { lines: lines.iter().filter_map(|line| sensitive(line)).collect(), ..SetCookies::default() }
     }
 
+    /// The same after a refresh with this token has failed for good; nothing if it may be tried again.
+    pub(super) async fn cleared_if_over(&self, error: &RefreshError, token: &str, authority: &Authority) -> SetCookies {
+        if error.ends_the_session() { self.cleared_after(token, authority).await } else { SetCookies::default() }
+    }
+
     /// The same after a failure. Not if the browser may have logged out or in since it sent this token: the answer could
     /// come after that login's, and would take its cookies away.
-    pub(super) async fn cleared_after(&self, token: &str, authority: &Authority) -> SetCookies {
+    async fn cleared_after(&self, token: &str, authority: &Authority) -> SetCookies {
         if authority.may_be_left_behind(token).await { SetCookies::default() } else { self.cleared() }
     }
 

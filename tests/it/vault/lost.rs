@@ -1,5 +1,7 @@
 //! The application no longer knows its session.
 
+use sidegate::boot::Running;
+
 use crate::support::client::{Pair, call, logged_in, oauth_error, refresh, until_refused};
 use crate::support::deployment::{Deployment, StoreKind};
 use crate::support::raw::{RawClient, exchange, request};
@@ -60,14 +62,20 @@ async fn many_lost_answers_at_once_end_one_session_once() {
     assert_eq!(audit.lines().filter(|line| line.contains("vault_lost")).count(), 1, "{audit}");
 }
 
+/// They hear of each other's changes every five seconds only.
+async fn two_deaf_replicas(app: &App, settings: &str) -> (Deployment, [Running; 2]) {
+    let settings = format!("revocation.poll_interval = \"5s\"\n{settings}");
+    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(&settings)).await;
+    let deaf = "revocation.feed = \"poll\"";
+    let replicas = [deployment.in_process_with(deaf).await, deployment.in_process_with(deaf).await];
+    (deployment, replicas)
+}
+
 /// An answer that changes the cookie is on its way into the store while another request fails for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cookie_that_has_changed_elsewhere_costs_a_refresh_and_no_session() {
     let app = App::start().await;
-    let settings = format!("revocation.poll_interval = \"5s\"\n{SETTINGS}");
-    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(&settings)).await;
-    let deaf = "revocation.feed = \"poll\"";
-    let (one, other) = (deployment.in_process_with(deaf).await, deployment.in_process_with(deaf).await);
+    let (_deployment, [one, other]) = two_deaf_replicas(&app, SETTINGS).await;
     let pair = logged_in(one.listen[0]).await;
     assert_eq!(call(one.listen[0], "/start", &pair.access).await.status, 200);
     let pair = Pair::read(&refresh(one.listen[0], &pair.refresh, None).await);
@@ -95,10 +103,7 @@ async fn a_cookie_that_has_changed_elsewhere_costs_a_refresh_and_no_session() {
 async fn what_is_asked_again_is_watched_again() {
     let app = App::start().await;
     let event = "[[on_response]]\nrequest = \"GET /leave\"\nstatus = [200]\nend = \"session\"";
-    let settings = format!("revocation.poll_interval = \"5s\"\n{SETTINGS}{event}");
-    let deployment = Deployment::without_user(StoreKind::Postgres, &app.behind(&settings)).await;
-    let deaf = "revocation.feed = \"poll\"";
-    let (one, other) = (deployment.in_process_with(deaf).await, deployment.in_process_with(deaf).await);
+    let (_deployment, [one, other]) = two_deaf_replicas(&app, &format!("{SETTINGS}{event}")).await;
     let pair = logged_in(one.listen[0]).await;
     assert_eq!(call(one.listen[0], "/start", &pair.access).await.status, 200);
     assert_eq!(call(other.listen[0], "/page", &pair.access).await.text(), "swordfish1");
