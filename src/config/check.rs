@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::checked::{AuditOutput, Config, Log, LogFormat, LogLevel, Login};
 use super::document::{Document, Setting};
+use crate::domain::cookie::SessionCookies;
 use crate::domain::rotation::RotationPolicy;
 
 /// `None` if anything was noted that leaves a value unknown.
@@ -44,7 +45,11 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref(), late_window);
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
-    let vault = vault::vault(document, login.as_ref());
+    let own_cookies = match (&realm, &cookie) {
+        (Some(realm), Some(Setting::On(mode))) => Some(SessionCookies::new(realm, mode.same_site)),
+        _ => None,
+    };
+    let vault = vault::vault(document, login.as_ref(), own_cookies.as_ref());
     let endpoints = endpoint::endpoints(document, login.as_ref());
     let identity = identity::headers(document);
     let routes = route::table(document);
@@ -64,9 +69,8 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     let log = log(document);
     let audit = audit(document);
     let cookie = cookie?.on();
-    if cookie.is_some() && matches!(&vault, Some(Setting::On(vault)) if vault.size > vault::FITS_A_COOKIE) {
-        document
-            .warn("vault.size: what is beyond 1536B does not fit into a cookie, and the login is answered with 500");
+    if let (Some(_), Some(Setting::On(vault))) = (&cookie, &vault) {
+        vault::warn_of_large_cookies(document, vault);
     }
     let cors = cors::cors(document, cookie.as_ref());
     let cookie_window = cookie.as_ref().map(|mode| mode.repeat_window).unwrap_or_default();

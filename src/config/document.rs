@@ -139,6 +139,11 @@ impl<'d> Section<'d> {
         self.table.is_some()
     }
 
+    /// The same section, as if the file had nothing of it.
+    pub(super) fn by_default(&self) -> Self {
+        Self { table: None, line: None, ..self.clone() }
+    }
+
     /// Whether the file says this key.
     pub(super) fn has(&self, name: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(name))

@@ -33,11 +33,12 @@ pub(super) fn mode(
     let repeat_window = section.duration("repeat_window");
     let login_page = section.entry("unauthenticated_html").and_then(|page| login_page(&page));
     if !on? {
+        let default_window = section.by_default().duration("repeat_window");
         let said = [
             ("same_site", same_site == Some(SameSite::Strict)),
             ("origins", origins.is_some_and(|origins| !origins.is_empty())),
             ("refresh_in_request", refresh_in_request == Some(false)),
-            ("repeat_window", repeat_window.is_some_and(|window| window != DEFAULT_WINDOW)),
+            ("repeat_window", repeat_window.is_some() && repeat_window != default_window),
             ("unauthenticated_html", matches!(login_page, Some(Setting::On(_)))),
         ];
         for (name, _) in said.iter().filter(|(_, said)| *said) {
@@ -80,9 +81,6 @@ pub(super) fn mode(
         login_page: login_page?.on(),
     }))
 }
-
-/// Of `repeat_window`, as the reference has it.
-const DEFAULT_WINDOW: Duration = Duration::from_mins(10);
 
 /// What the cookies need of other sections.
 pub(super) fn fits(document: &Document<'_>, mode: &CookieMode, endpoints: &Endpoints, routes: &RouteTable) {

@@ -199,6 +199,32 @@ fn cookies_are_off_until_asked_for_and_live_by_the_access_token() {
     }
 }
 
+/// A least vault behind the API's own login.
+fn vault(vault: &str) -> String {
+    format!(
+        "{vault}\n[login]\nprovider = 'upstream'\n[login.upstream]\nrequest = 'POST /in'\n\
+         success = {{ member = '/id' }}\nsubject = {{ json = '/id' }}\n"
+    )
+}
+
+#[test]
+fn names_like_ours_may_be_kept_where_they_are_not_ours() {
+    accepted(&vault("vault.cookies = ['__Host-default-access']"));
+    accepted(&vault("cookie.mode = true\nvault.cookies = ['__Host-shop-access', '__Host-defaulter', 'SID', 'sid']"));
+    refused(&vault("cookie.mode = true\nvault.cookies = ['__Host-default-access']"));
+}
+
+#[test]
+fn a_vault_that_no_cookie_has_room_for_is_warned_of_in_cookie_mode() {
+    let warnings = |mode: bool, size: &str| {
+        accepted(&vault(&format!("cookie.mode = {mode}\nvault = {{ cookies = ['SID'], size = '{size}' }}"))).warnings
+    };
+    assert_eq!(warnings(true, "1536B"), [""; 0]);
+    assert_eq!(warnings(false, "6KiB"), [""; 0]);
+    let said = "vault.size: what is beyond 1536B does not fit into a cookie, and the login is answered with 500";
+    assert_eq!(warnings(true, "1537B"), [said]);
+}
+
 #[test]
 fn cookies_over_plain_http_are_warned_of() {
     let warnings = |url: &str| accepted(&format!("cookie.mode = true\nserver.public_url = '{url}'")).warnings;
