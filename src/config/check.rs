@@ -65,11 +65,15 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
             login_upstream::warn_of_shadowed_login(document, login, endpoints);
         }
     }
-    let observed = on_response::events(document, endpoints.as_ref(), routes.as_ref());
+    let kept = match &vault {
+        Some(Setting::On(vault)) => Some(vault),
+        _ => None,
+    };
+    let observed = on_response::events(document, endpoints.as_ref(), routes.as_ref(), kept);
     let log = log(document);
     let audit = audit(document);
     let cookie = cookie?.on();
-    if let (Some(_), Some(Setting::On(vault))) = (&cookie, &vault) {
+    if let (Some(_), Some(vault)) = (&cookie, kept) {
         vault::warn_of_large_cookies(document, vault);
     }
     let cors = cors::cors(document, cookie.as_ref());

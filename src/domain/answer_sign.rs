@@ -17,6 +17,23 @@ pub struct AnswerSign {
 }
 
 impl AnswerSign {
+    /// Whether some answer has both this sign and the other, as far as patterns can tell.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let excludes = |sign: &Self, other: &Self| match (&sign.location_not, &other.location) {
+            (Some(not), Some(place)) => not.covers(place),
+            _ => false,
+        };
+        let meet = match (&self.location, &other.location) {
+            (Some(one), Some(two)) => one.covers(two) || two.covers(one),
+            _ => true,
+        };
+        self.statuses.iter().any(|one| other.statuses.iter().any(|two| one.overlaps(*two)))
+            && meet
+            && !excludes(self, other)
+            && !excludes(other, self)
+    }
+
     #[must_use]
     pub fn holds(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let places: Vec<&str> =
@@ -59,6 +76,23 @@ impl StatusRange {
     pub fn contains(self, status: StatusCode) -> bool {
         (self.from..=self.to).contains(&status.as_u16())
     }
+
+    /// Whether every status of the other is one of this.
+    #[must_use]
+    pub const fn covers(self, other: Self) -> bool {
+        self.from <= other.from && other.to <= self.to
+    }
+
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.from <= other.to && other.from <= self.to
+    }
+
+    /// Whether such an answer can send a client anywhere (RFC 9110 §10.2.2, and what is accepted for later).
+    #[must_use]
+    pub fn can_have_a_place(self) -> bool {
+        ["201", "202", "3xx"].into_iter().filter_map(Self::parse).any(|range| range.overlaps(self))
+    }
 }
 
 /// `/login.php*`: a place, or with a last `*` all that begins so. One that begins with a slash is compared with path and query,
@@ -78,9 +112,23 @@ impl LocationPattern {
         fits.then(|| Self { start: start.to_owned(), open_ended })
     }
 
+    /// Whether every place of the other is surely one of this.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        if other.open_ended {
+            self.open_ended && self.is_path() == other.is_path() && other.start.starts_with(&self.start)
+        } else {
+            self.matches(&other.start)
+        }
+    }
+
+    fn is_path(&self) -> bool {
+        self.start.starts_with('/') && !self.start.starts_with("//")
+    }
+
     #[must_use]
     pub fn matches(&self, place: &str) -> bool {
-        let place = if self.start.starts_with('/') && !self.start.starts_with("//") { path_of(place) } else { place };
+        let place = if self.is_path() { path_of(place) } else { place };
         if self.open_ended { place.starts_with(&self.start) } else { place == self.start }
     }
 }
@@ -145,6 +193,62 @@ mod tests {
         for bad in ["", "*", "a b", "/a*b", "/a**", "/ä", "/a\n"] {
             assert_eq!(LocationPattern::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_covers_another_if_every_place_of_that_is_its_own() {
+        let covers = |one, other| {
+            let parse = |text| LocationPattern::parse(text).unwrap();
+            parse(one).covers(&parse(other))
+        };
+        for (one, other) in [
+            ("/home", "/home"),
+            ("/home*", "/home"),
+            ("/home*", "/home*"),
+            ("/home*", "/home/x*"),
+            ("/home*", "https://other/home/x"),
+            ("https://other/*", "https://other/home*"),
+        ] {
+            assert!(covers(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("/home", "/home*"),
+            ("/home/x*", "/home*"),
+            ("/home", "/login"),
+            ("https://other/*", "/home"),
+            ("/*", "//other*"),
+            ("/*", "https://other*"),
+        ] {
+            assert!(!covers(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn two_signs_overlap_where_one_answer_can_have_both() {
+        let sign = |status, location, location_not| AnswerSign {
+            statuses: vec![StatusRange::parse(status).unwrap()],
+            location: LocationPattern::parse(location),
+            location_not: LocationPattern::parse(location_not),
+        };
+        let overlap = |one: &AnswerSign, other: &AnswerSign| {
+            assert_eq!(one.overlaps(other), other.overlaps(one));
+            one.overlaps(other)
+        };
+        let to_login = sign("302", "/login*", "");
+        assert!(overlap(&to_login, &to_login));
+        assert!(overlap(&to_login, &sign("3xx", "", "/account*")));
+        assert!(overlap(&to_login, &sign("302", "/login", "")));
+        assert!(overlap(&to_login, &sign("302", "/*", "/login?x*")));
+        assert!(!overlap(&to_login, &sign("302", "", "/login*")));
+        assert!(!overlap(&to_login, &sign("302", "/home", "")));
+        assert!(!overlap(&to_login, &sign("2xx", "", "")));
+    }
+
+    #[test]
+    fn a_place_comes_with_what_sends_on_or_was_made() {
+        let can = |text| StatusRange::parse(text).unwrap().can_have_a_place();
+        assert!(["201", "202", "2xx", "302", "3xx"].into_iter().all(can));
+        assert!(!["200", "204", "401", "4xx", "500"].into_iter().any(can));
     }
 
     #[test]

@@ -257,11 +257,15 @@ impl Success {
 }
 
 impl Refused {
+    #[must_use]
+    pub const fn is_by_status_alone(&self) -> bool {
+        self.location.is_none() && self.members.is_empty()
+    }
+
     fn holds(&self, answer: Answer<'_>, json: Option<&Value>) -> bool {
-        let by_status_alone = self.location.is_none() && self.members.is_empty();
         let listed = self.statuses.iter().any(|range| range.contains(answer.status));
         let signed = self.location.as_ref().is_some_and(|pattern| answer.has_place(pattern)) || self.members.any(json);
-        if by_status_alone { listed } else { signed && (listed || self.statuses.is_empty()) }
+        if self.is_by_status_alone() { listed } else { signed && (listed || self.statuses.is_empty()) }
     }
 }
 

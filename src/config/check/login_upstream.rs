@@ -6,7 +6,7 @@ use super::token;
 use crate::config::checked::{Endpoints, LoginAnswer, UpstreamLogin};
 use crate::config::document::Document;
 use crate::domain::answer_sign::StatusRange;
-use crate::domain::upstream_login::{Blank, BodyTemplate, LoginRules, SubjectSource, Success, Template};
+use crate::domain::upstream_login::{Blank, BodyTemplate, LoginRules, Refused, SubjectSource, Success, Template};
 
 mod values;
 
@@ -75,6 +75,7 @@ pub(super) fn checked(document: &Document<'_>, written: Written) -> Option<Upstr
         complete = false;
     }
     complete &= has_positive_sign(document, &success);
+    complete &= can_succeed(document, &success, &refused);
     complete &= can_say_json(document, &success, &subject, !claims.is_empty());
     let source = source(document, &subject, &username, !claims.is_empty());
     let public = Url::parse(&token::public_url(document)?).ok()?;
@@ -169,6 +170,31 @@ fn has_positive_sign(document: &Document<'_>, success: &Success) -> bool {
         document.warn(
             "login.upstream.success.sets_cookie: many applications set it for strangers, too; add location or location_not",
         );
+    }
+    true
+}
+
+/// What refuses is asked first.
+fn can_succeed(document: &Document<'_>, success: &Success, refused: &Refused) -> bool {
+    let section = document.section("login.upstream.success");
+    if let (Some(place), Some(not)) = (&success.sign.location, &success.sign.location_not)
+        && not.covers(place)
+    {
+        section.refuse(
+            "location",
+            "nobody could log in: login.upstream.success.location_not names this place, too",
+            "keep one of the two",
+        );
+        return false;
+    }
+    let all_refused = |range: &StatusRange| refused.statuses.iter().any(|refused| refused.covers(*range));
+    if refused.is_by_status_alone() && success.sign.statuses.iter().all(all_refused) {
+        document.section("login.upstream.refused").refuse(
+            "status",
+            "nobody could log in: login.upstream.success.status names the same",
+            "add location, member or equals below [login.upstream.refused], or another status",
+        );
+        return false;
     }
     true
 }

@@ -5,7 +5,7 @@ use http::Method;
 use super::answer_sign::answer_sign;
 use super::endpoint;
 use super::route::method_name;
-use crate::config::checked::Endpoints;
+use crate::config::checked::{Endpoints, Vault};
 use crate::config::document::{Document, Entry, Section};
 use crate::domain::observed::{End, Event, Events, ObservedRequest};
 use crate::domain::route::{AuthMode, Match, Route, RoutePath, RouteTable};
@@ -14,6 +14,7 @@ pub(super) fn events(
     document: &Document<'_>,
     endpoints: Option<&Endpoints>,
     routes: Option<&RouteTable>,
+    vault: Option<&Vault>,
 ) -> Option<Events> {
     let sections = document.listed_sections("on_response");
     let mut events: Vec<Event> = Vec::new();
@@ -24,6 +25,10 @@ pub(super) fn events(
             let event = Placed { document, section, index: *index, event };
             event.can_happen(endpoints, routes);
             event.is_told_apart(&events);
+            event.is_seen_by_its_place();
+            if let Some(vault) = vault {
+                event.is_no_loss(vault, routes);
+            }
         }
         complete &= event.is_some();
         events.extend(event);
@@ -177,6 +182,51 @@ impl Placed<'_, '_> {
                 format!("add a route for {method} {path} with scopes, roles, claims or where"),
             );
         }
+    }
+
+    /// An answer that sends nobody anywhere has no place to tell it by.
+    fn is_seen_by_its_place(&self) {
+        let sign = &self.event.sign;
+        if sign.location.is_some() && !sign.statuses.iter().any(|range| range.can_have_a_place()) {
+            self.document.warn(format!(
+                "on_response[{}].location: answers of on_response[{}].status hardly ever have one, so this will not happen",
+                self.index, self.index
+            ));
+        }
+    }
+
+    /// What the API answers when it has forgotten its session has done nothing that others should pay for.
+    fn is_no_loss(&self, vault: &Vault, routes: &RouteTable) {
+        let sign = &self.event.sign;
+        let Some(lost) = vault.lost.as_ref().filter(|lost| lost.overlaps(sign)) else { return };
+        // Its own session is over in either case.
+        if self.event.end == End::Session || !self.goes_to(&vault.upstream, routes) {
+            return;
+        }
+        if lost == sign {
+            self.section.refuse(
+                "status",
+                "vault.lost has the same signs: whoever is forgotten by the API would end sessions of others",
+                "write where the API sends to when it is done, as location, or a status of that alone",
+            );
+        } else {
+            self.document.warn(format!(
+                "on_response[{}]: an answer with the signs of vault.lost can have these, too, and ends sessions of others; \
+                 write where the API sends to when it is done",
+                self.index
+            ));
+        }
+    }
+
+    fn goes_to(&self, upstream: &str, routes: &RouteTable) -> bool {
+        let paths: Vec<&RoutePath> = routes.routes().iter().flat_map(|route| &route.paths).collect();
+        self.event.requests.iter().any(|ObservedRequest { method, path }| {
+            let Ok(method) = Method::from_bytes(method.as_bytes()) else { return false };
+            path.examples(&paths).iter().any(|target| match routes.find(&method, target) {
+                Match::Rule { route, .. } | Match::Fallback(route) => route.upstream == upstream,
+                Match::OtherMethods { .. } => false,
+            })
+        })
     }
 
     /// No request is also another event's.

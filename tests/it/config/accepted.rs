@@ -311,6 +311,50 @@ fn an_event_that_is_public_in_part_is_worth_a_word() {
 }
 
 #[test]
+fn an_event_told_by_a_place_that_its_answer_hardly_has_is_worth_a_word() {
+    let warnings = |status: &str| {
+        accepted(&format!(
+            "[[on_response]]\nrequest = 'POST /out'\nstatus = {status}\nlocation = '/bye'\nend = 'session'"
+        ))
+        .warnings
+    };
+    let said =
+        "on_response[0].location: answers of on_response[0].status hardly ever have one, so this will not happen";
+    for nowhere in ["[200]", "[204, '4xx']"] {
+        assert_eq!(warnings(nowhere), [said], "{nowhere}");
+    }
+    for somewhere in ["[302]", "['2xx']", "[200, 303]"] {
+        assert_eq!(warnings(somewhere), [""; 0], "{somewhere}");
+    }
+}
+
+#[test]
+fn an_event_that_a_lost_session_could_set_off_is_worth_a_word() {
+    let warnings = |event: &str| {
+        let routes = "[upstream.default]\n[upstream.other]\nurl = 'http://127.0.0.1:4000'\n[[route]]\npath = '/other'\nupstream = 'other'\n";
+        let lost = "vault = { cookies = ['SID'], lost = { status = [302], location = '/login*' } }";
+        accepted(&format!("{}{routes}[[on_response]]\n{event}", vault(lost))).warnings
+    };
+    let said = warnings("request = 'POST /pw'\nstatus = [302]\nlocation_not = '/pw*'\nend = 'other_sessions'");
+    assert!(said[0].starts_with("on_response[0]: an answer with the signs of vault.lost can have these"), "{said:?}");
+    for certain in [
+        "request = 'POST /pw'\nstatus = [302]\nlocation = '/done'\nend = 'other_sessions'",
+        "request = 'POST /pw'\nstatus = [302]\nlocation_not = '/login*'\nend = 'other_sessions'",
+        "request = 'POST /pw'\nstatus = ['2xx']\nend = 'subject'",
+        "request = 'POST /out'\nstatus = [302]\nlocation = '/login*'\nend = 'session'",
+        "request = 'POST /other'\nstatus = [302]\nend = 'other_sessions'",
+    ] {
+        assert_eq!(warnings(certain), [""; 0], "{certain}");
+    }
+}
+
+#[test]
+fn a_repeat_window_also_counts_where_the_front_end_refreshes() {
+    let config = accepted("cookie = { mode = true, refresh_in_request = false, repeat_window = '2m' }");
+    assert_eq!((config.rotation.cookie_window, config.warnings), (Duration::from_mins(2), vec![]));
+}
+
+#[test]
 fn a_login_by_the_upstream_sends_name_and_password_unless_told_otherwise() {
     let least = "login.provider = 'upstream'\n[login.upstream]\nrequest = 'POST /session'\nsuccess = { member = '/id' }\n\
                  subject = { json = '/id' }\n";
