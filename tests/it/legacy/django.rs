@@ -44,6 +44,7 @@ async fn assert_has_to_sign_in(browser: &mut Browser<'_>) {
     assert_eq!((sent.status, sent.header("location")), (303, Some("/accounts/login/?next=%2F")), "{}", sent.text());
 }
 
+/// OLD-14, OLD-7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_signs_in_by_a_form_with_a_token_and_notices_no_refresh() {
     let site = Site::start(Kind::Django).await;
@@ -63,6 +64,7 @@ async fn a_person_signs_in_by_a_form_with_a_token_and_notices_no_refresh() {
     site.assert_kept_apart(&THEIRS);
 }
 
+/// OLD-14, OLD-11.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_password_in_django_ends_the_other_browsers_sessions() {
     let site = Site::with_replicas(Kind::Django, 2).await;
@@ -99,6 +101,7 @@ async fn a_new_password_in_django_ends_the_other_browsers_sessions() {
     site.assert_kept_apart(&THEIRS);
 }
 
+/// OLD-14, OLD-10.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn djangos_own_logout_ends_our_session_and_so_does_its_forgetting() {
     let mut site = Site::start(Kind::Django).await;

@@ -31,6 +31,7 @@ fn last_login(site: &Site) -> (Option<String>, String) {
     (login.header("cookie"), login.text())
 }
 
+/// OLD-3.
 #[tokio::test]
 async fn a_login_carries_the_pages_token_and_cookies_and_says_where_it_comes_from() {
     let site = Site::new(&format!("{}\n[server]\npublic_url = \"https://app.example\"\n", settings())).await;
@@ -140,6 +141,7 @@ async fn a_probe_is_asked_with_the_cookies_of_the_page_and_the_login() {
     assert_eq!(site.last_asked().header("cookie").as_deref(), Some("csrf=c1; PHPSESSID=member"));
 }
 
+/// OLD-7.
 #[tokio::test]
 async fn the_vault_keeps_the_pages_cookies_and_then_the_logins() {
     let vault = "[vault]\ncookies = [\"PHPSESSID\", \"csrf\", \"once\"]\n";
@@ -166,6 +168,7 @@ async fn assert_page_fails(site: &Site, (case, page, told): (&str, Script, Told)
     assert_eq!(site.last_asked().method(), "GET", "{case}");
 }
 
+/// OLD-1, OLD-2.
 #[tokio::test]
 async fn no_page_that_is_not_as_it_should_be_makes_a_session_or_a_wrong_password() {
     use Told::{Later, Slower, Unclear};
@@ -248,6 +251,7 @@ async fn a_slow_page_leaves_less_time_for_the_login() {
     assert_eq!(site.sessions().await, []);
 }
 
+/// OLD-4.
 #[tokio::test]
 async fn the_log_says_what_of_the_page_was_missing_and_holds_no_secret() {
     let over =
