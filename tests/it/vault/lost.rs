@@ -98,6 +98,26 @@ async fn a_cookie_that_has_changed_elsewhere_costs_a_refresh_and_no_session() {
     assert!(!metrics.contains("vaults_lost_total{outcome=\"ended\"}"), "{metrics}");
 }
 
+/// The opening of a WebSocket is a read as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_with_an_outdated_cookie_is_asked_again_and_costs_no_session() {
+    let app = App::start().await;
+    let (_deployment, [one, other]) = two_deaf_replicas(&app, SETTINGS).await;
+    let pair = logged_in(one.listen[0]).await;
+    assert_eq!(call(one.listen[0], "/start", &pair.access).await.status, 200);
+    let pair = Pair::read(&refresh(one.listen[0], &pair.refresh, None).await);
+    assert_eq!(call(other.listen[0], "/page", &pair.access).await.text(), "swordfish1");
+    assert_eq!(call(one.listen[0], "/turn", &pair.access).await.status, 200);
+
+    let upgrade = request("GET", "/page").bearer(&pair.access).header("Connection", "Upgrade");
+    let upgrade = upgrade.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
+    let upgrade = upgrade.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let answer = exchange(other.listen[0], upgrade.bytes()).await;
+    assert_eq!((answer.status, answer.text()), (200, "swordfish2".to_owned()));
+    assert_eq!(app.last_cookies(), ["SID=swordfish2"]);
+    assert_eq!(call(one.listen[0], "/page", &pair.access).await.text(), "swordfish2");
+}
+
 /// A logout by a link, first sent with a cookie that has changed meanwhile: the answer that counts is the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_again_is_watched_again() {
