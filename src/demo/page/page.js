@@ -69,7 +69,7 @@ function heard(event) {
     }
     case "answer": {
       const isAgain = calls.get(event.id)?.type === "retry" ? " again" : "";
-      if (event.status === 401) return step("back no", "401: the token has expired");
+      if (event.status === 401) return step("back no", `401: the token has ${isOver() ? "expired" : "been ended"}`);
       step(`inner pass${isAgain}`, "X-Auth-Subject: demo");
       return step(`through back ok${isAgain}`, `${event.status}`);
     }
@@ -222,16 +222,17 @@ function live(seconds) {
   show();
 }
 
+const isOver = () => performance.now() > expires + LEEWAY;
+
 function tick() {
   if (!client.signedIn || lifetime === 0) return;
   const left = expires - performance.now();
-  const isOver = left < -LEEWAY;
   byId("ring").style.setProperty("--gone", `${100 - (100 * Math.max(0, left)) / lifetime}`);
   byId("seconds").textContent = Math.max(0, Math.ceil(left / 1000));
   const token = document.querySelector(".token");
   token.classList.toggle("soon", left < 6000);
-  token.classList.toggle("over", isOver);
-  byId("state").textContent = isOver ? "expired: the next request renews it" : "good, and checked in memory";
+  token.classList.toggle("over", isOver());
+  byId("state").textContent = isOver() ? "expired: the next request renews it" : "good, and checked in memory";
 }
 setInterval(tick, 100);
 
