@@ -8,33 +8,29 @@
  *
  * The access token is kept in memory. Tokens are sent to the origin of `base` and to no other.
  */
-/** Paths of sidegate's endpoints, where they are not the usual ones. */
-export interface Endpoints {
-    login: string;
-    refresh: string;
-    logout: string;
-    logoutAll: string;
-    password: string;
-    sessions: string;
-}
+/** Paths of sidegate's endpoints. */
+export type Endpoints = typeof USUAL;
 /** Where the refresh token is kept: `localStorage`, or anything of that shape. It is the same one for all tabs, or this
  * page's own. `sessionStorage` is neither: a duplicated tab gets a copy of it, and is refused. */
 export type TokenStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 export interface Options {
     /** Where sidegate is: `https://api.example`, or `location.origin`. */
     base: string;
+    /** Where they are not the usual ones. */
     endpoints?: Partial<Endpoints>;
     /** Default: `localStorage`, which all tabs share and which outlives a reload. */
     storage?: TokenStorage;
-    /** The session has ended: by a logout here or in another tab, by the server, or by its age. Called once. */
+    /** The login that this page took part in is over, and what it shows of that person is to go. Called once for each. */
     onSignedOut?: (why: SignedOut) => void;
     /** What happens, as it happens: for logs and demonstrations. Never holds a token. */
     onEvent?: (event: ClientEvent) => void;
-    /** How long the answer to a refresh is waited for before it is asked again, in milliseconds. Default: 10 s. */
+    /** How long the answer to a refresh or a logout is waited for before it is asked again, in milliseconds. Default: 10 s.
+     * The answer to a login is waited for six times as long, and not asked for again. */
     timeout?: number;
 }
-/** `logout`: somebody asked for it. `ended`: the server no longer knows the session. */
-export type SignedOut = "logout" | "ended";
+/** `logout`: somebody asked for it. `ended`: the server no longer knows the session. `replaced`: somebody has logged in
+ * in another tab, the same person or not. A login on this page is told to whoever asked for it, and to nobody else. */
+export type SignedOut = "logout" | "ended" | "replaced";
 export type ClientEvent = {
     type: "signed-in";
     here: boolean;
@@ -79,7 +75,8 @@ export interface Session {
 export interface Client {
     /** Whether there is a session, as far as is known here. */
     readonly signedIn: boolean;
-    /** Starts a session, in all tabs. Rejects with a {@link SidegateError}: `invalid_grant`: a wrong name or password. */
+    /** Starts a session, in all tabs, and ends the one before. Rejects with a {@link SidegateError} (`invalid_grant`: a
+     * wrong name or password), or a TypeError: there was no answer. */
     login(name: string, password: string): Promise<void>;
     /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in any more, or somebody
      * else is, or that the API itself said so.
@@ -109,6 +106,15 @@ export declare class SidegateError extends Error {
     /** Seconds after which it is worth trying again, if the server said so. */
     retryAfter: number | null);
 }
+declare const USUAL: {
+    login: string;
+    refresh: string;
+    logout: string;
+    logoutAll: string;
+    password: string;
+    sessions: string;
+};
 export declare function createClient(options: Options): Client;
 /** For pages that keep nothing: the session ends with the page, and is not shared with other tabs. */
 export declare function memoryStorage(): TokenStorage;
+export {};

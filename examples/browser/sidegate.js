@@ -43,8 +43,8 @@ export function createClient(options) {
     const prefix = base.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
     const endpoints = { ...USUAL, ...options.endpoints };
     const place = `sidegate ${prefix}`;
-    const storage = options.storage ?? persistent();
-    if (isCopied(storage)) {
+    const storage = options.storage ?? allowed(() => localStorage) ?? memoryStorage();
+    if (storage === allowed(() => sessionStorage)) {
         throw new TypeError("sessionStorage is copied into a duplicated tab, and the copy of a refresh token ends the session; " +
             "hint: use localStorage or memoryStorage()");
     }
@@ -56,20 +56,18 @@ export function createClient(options) {
     let renewing = null;
     let notBefore = null;
     let channel = null;
-    let waiting = [];
+    const waiting = [];
     let requests = 0;
-    /** What could not be stored; then it is good for this page only. */
+    /** What could not be stored: good for this page only, and until another login is stored. */
     let unstored = null;
     // What is kept.
     function read() {
-        if (unstored)
-            return unstored;
         try {
             const stored = JSON.parse(storage.getItem(place) ?? "null");
-            return stored && stored.login && stored.refresh && stored.key ? stored : null;
+            return stored && stored.login && stored.refresh && stored.key ? stored : unstored;
         }
         catch {
-            return null;
+            return unstored;
         }
     }
     /** What is stored now, after this page has followed what other tabs have done to it. */
@@ -79,7 +77,10 @@ export function createClient(options) {
             ended("logout");
         }
         else if (stored.login !== login) {
+            const isReplaced = login !== null;
             enter(stored.login);
+            if (isReplaced)
+                over("replaced");
             emit({ type: "signed-in", here: false });
         }
         return stored;
@@ -91,6 +92,8 @@ export function createClient(options) {
         login = next;
         access = null;
         notBefore = null;
+        if (unstored?.login !== next)
+            unstored = null;
     }
     function keep(pair, name, before, from) {
         const stored = { ...name, refresh: pair.refresh_token };
@@ -99,6 +102,8 @@ export function createClient(options) {
             storage.setItem(place, JSON.stringify(stored));
         }
         catch {
+            // It is full. What is left in it is spent: whoever sent it once more would be taken for a thief.
+            storage.removeItem(place);
             unstored = stored;
         }
         enter(name.login);
@@ -107,6 +112,11 @@ export function createClient(options) {
         tell({ type: "tokens", access, before });
         emit({ type: "tokens", from, expiresIn });
         return access;
+    }
+    /** Ends the session in all tabs. */
+    function end(why) {
+        tell({ type: "signed-out", login, why });
+        ended(why);
     }
     /** Forgets the session, and says so if there was one. */
     function ended(why) {
@@ -118,7 +128,9 @@ export function createClient(options) {
         if (read()?.login === was)
             storage.removeItem(place);
         unstored = null;
-        tell({ type: "signed-out", login: was, why });
+        over(why);
+    }
+    function over(why) {
         emit({ type: "signed-out", why });
         options.onSignedOut?.(why);
     }
@@ -142,12 +154,8 @@ export function createClient(options) {
             if (access?.key === message.key && Date.now() < access.until)
                 tell({ type: "tokens", access, before: null });
         }
-        else if (message.type === "signed-out") {
-            if (message.login === login)
-                ended(message.why);
-        }
-        else {
-            current();
+        else if (message.login === login) {
+            ended(message.why);
         }
     }
     /** Asks the other tabs for the access token that came with this key, and waits until there is one, or for so long. */
@@ -155,36 +163,37 @@ export function createClient(options) {
         if (!channel)
             return Promise.resolve();
         return new Promise((resolve) => {
-            const timer = setTimeout(resolve, patience);
-            waiting.push(() => {
-                clearTimeout(timer);
-                resolve();
-            });
+            setTimeout(resolve, patience);
+            waiting.push(resolve);
             tell({ type: "who has", key });
         });
     }
-    /** A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it. */
     function open() {
         if (channel || typeof BroadcastChannel === "undefined")
             return;
         channel = new BroadcastChannel(place);
         channel.onmessage = (event) => heard(event.data);
     }
-    function close() {
-        channel?.close();
-        channel = null;
-    }
     // Asking the server.
-    function call(path, fields, more = {}) {
-        // A redirect is never followed: it would carry a password or a refresh token to wherever it points.
-        return globalThis.fetch(prefix + path, {
-            method: "POST",
-            body: JSON.stringify(fields),
-            cache: "no-store",
-            redirect: "error",
-            ...more,
-            headers: { "Content-Type": "application/json", ...more.headers },
-        });
+    /** The whole answer, or a TypeError: without one, or with half of one, it is not known what the server has done. */
+    async function call(path, fields, patience, more = {}) {
+        try {
+            // A redirect is never followed: it would carry a password or a refresh token to wherever it points.
+            const answer = await globalThis.fetch(prefix + path, {
+                method: "POST",
+                body: JSON.stringify(fields),
+                cache: "no-store",
+                redirect: "error",
+                signal: AbortSignal.timeout(patience),
+                ...more,
+                headers: { "Content-Type": "application/json", ...more.headers },
+            });
+            const body = await answer.arrayBuffer();
+            return new Response(body.byteLength ? body : null, answer);
+        }
+        catch (error) {
+            throw error instanceof TypeError ? error : new TypeError(`${path} was not answered`);
+        }
     }
     /** An access token of this login other than `stale`. One renewal at a time, for all requests of this page and all its
      * tabs. */
@@ -202,13 +211,20 @@ export function createClient(options) {
         }
         return renewing.result;
     }
-    /** One tab at a time, if there are locks (not without HTTPS) and none is held by a tab that has been put to sleep. */
+    /** One tab at a time, if there are locks (not without HTTPS). Who has held the lock for long, or sleeps on it, loses
+     * it, and is no longer alone. */
     async function alone(work) {
         let begun = null;
-        const begin = (isAlone) => (begun ??= work(isAlone));
-        const patience = { signal: AbortSignal.timeout(timeout) };
-        await globalThis.navigator?.locks?.request(place, patience, () => begin(true)).catch(() => null);
-        return begin(false);
+        let isAlone = false;
+        const begin = () => (begun ??= work(() => isAlone));
+        const locked = async (options, isFree) => {
+            const granted = () => ((isAlone = isFree), begin());
+            await globalThis.navigator?.locks?.request(place, options, granted).catch(() => (isAlone = false));
+        };
+        await locked({ signal: AbortSignal.timeout(timeout) }, true);
+        if (!begun)
+            await locked({ steal: true }, false);
+        return begin();
     }
     async function renew(of, stale, isAlone) {
         let questioned = null;
@@ -236,45 +252,48 @@ export function createClient(options) {
             if (read()?.key !== stored.key)
                 continue;
             if (answer === "refused") {
-                ended("ended");
+                end("ended");
                 return { is: "none" };
             }
             if ("access_token" in answer) {
                 // Tabs that are not alone may get the same pair at once, and must give it the same key. Otherwise nobody is to
                 // foresee it: who has copied what was stored is noticed by the key that they lack.
-                const key = isAlone ? random() : following(stored.key);
+                const key = isAlone() ? random() : following(stored.key);
                 return { is: "fresh", access: keep(answer, { login: of, key }, stored.key, "refresh") };
             }
             const wait = pause(answer, attempt++);
             emit({ type: "unavailable", status: answer instanceof Response ? answer.status : null, wait });
-            if (wait !== null) {
-                await sleep(wait);
-            }
-            else {
+            if (wait === null)
                 return isTemporary(answer) ? { is: "later", answer } : { is: "none" };
-            }
+            await sleep(wait);
         }
     }
     /** One refresh: the new pair, that there is no such session, another answer, or why none came. */
     async function turned(stored) {
-        const patience = new AbortController();
-        const timer = setTimeout(() => patience.abort(), timeout);
         try {
             const fields = { grant_type: "refresh_token", refresh_token: stored.refresh };
-            const headers = { "Idempotency-Key": stored.key };
-            const answer = await call(endpoints.refresh, fields, { headers, signal: patience.signal });
+            const answer = await call(endpoints.refresh, fields, timeout, { headers: { "Idempotency-Key": stored.key } });
             if (answer.ok)
                 return await pairIn(answer);
-            const whole = new Response(await answer.arrayBuffer(), answer);
-            return (await isRefused(whole)) ? "refused" : whole;
+            // That there is no such session. Nothing else may sign anybody out.
+            return answer.status === 400 && (await problem(answer)).code === "invalid_grant" ? "refused" : answer;
         }
         catch (error) {
-            // Without an answer, or with half of one: it is not known whether the server has turned the pair.
-            return error instanceof TypeError ? error : new TypeError("the refresh was not answered");
+            return error;
         }
-        finally {
-            clearTimeout(timer);
+    }
+    /** Ends a session on the server, if it can be reached. Any token of it will do, so that a refresh under way need not
+     * be waited for. */
+    async function quit({ refresh }) {
+        for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+            const fields = { refresh_token: refresh };
+            const answer = await call(endpoints.logout, fields, timeout, { keepalive: true }).catch(() => null);
+            if (answer?.ok)
+                return true;
+            if (attempt < ATTEMPTS)
+                await sleep(250 * 2 ** attempt);
         }
+        return false;
     }
     /** How long to wait before the next attempt, in milliseconds; `null`: no further one now. */
     function pause(answer, attempt) {
@@ -338,45 +357,33 @@ export function createClient(options) {
         },
         fetch: send,
         async login(username, password) {
-            const answer = await call(endpoints.login, { grant_type: "password", username, password });
+            const answer = await call(endpoints.login, { grant_type: "password", username, password }, 6 * timeout);
             if (!answer.ok)
                 throw await problem(answer);
-            const mine = { login: random(), key: random() };
-            keep(await pairIn(answer), mine, null, "login");
-            tell({ type: "signed-in", login: mine.login });
+            const pair = await pairIn(answer);
+            const replaced = read();
+            keep(pair, { login: random(), key: random() }, null, "login");
             emit({ type: "signed-in", here: true });
+            if (replaced)
+                void quit(replaced);
         },
         async logout() {
             const stored = current();
-            if (!stored)
-                return true;
-            ended("logout");
-            // Any token of the session will do, so that a refresh under way need not be waited for.
-            for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-                const fields = { refresh_token: stored.refresh };
-                const answer = await call(endpoints.logout, fields, { keepalive: true }).catch(() => null);
-                if (answer?.ok)
-                    return true;
-                if (attempt < ATTEMPTS)
-                    await sleep(250 * 2 ** attempt);
-            }
-            return false;
+            if (stored)
+                end("logout");
+            return !stored || quit(stored);
         },
         async logoutEverywhere() {
             const of = current()?.login;
             await asked(endpoints.logoutAll, { method: "POST" });
             if (current()?.login === of)
-                ended("logout");
+                end("logout");
         },
         async changePassword(password, next) {
             const of = current()?.login;
             const body = JSON.stringify({ password, new_password: next });
-            const answer = await asked(endpoints.password, {
-                method: "POST",
-                headers: { "Content-Type": "application/json" },
-                body,
-            });
-            const pair = await pairIn(answer);
+            const headers = { "Content-Type": "application/json" };
+            const pair = await pairIn(await asked(endpoints.password, { method: "POST", headers, body }));
             const stored = current();
             if (stored && stored.login === of)
                 keep(pair, { login: of, key: random() }, stored.key, "login");
@@ -390,10 +397,16 @@ export function createClient(options) {
         },
     };
     open();
-    globalThis.addEventListener?.("pagehide", close);
+    // A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it.
+    globalThis.addEventListener?.("pagehide", () => {
+        channel?.close();
+        channel = null;
+    });
     globalThis.addEventListener?.("pageshow", () => {
         open();
-        current();
+        // Who has turned the pair meanwhile told nobody here, and may be gone.
+        if (access?.key !== current()?.key)
+            access = null;
     });
     login = read()?.login ?? null;
     return client;
@@ -407,22 +420,13 @@ export function memoryStorage() {
         removeItem: (name) => void items.delete(name),
     };
 }
-/** What survives a reload, unless the browser forbids it. */
-function persistent() {
+/** A storage of the browser, unless it forbids it. */
+function allowed(storage) {
     try {
-        return localStorage;
+        return storage();
     }
     catch {
-        return memoryStorage();
-    }
-}
-/** Whether a duplicated tab gets a copy of it. */
-function isCopied(storage) {
-    try {
-        return storage === sessionStorage;
-    }
-    catch {
-        return false;
+        return null;
     }
 }
 /** 128 random bits; also where `crypto.randomUUID` is missing (no HTTPS). */
@@ -446,13 +450,9 @@ function isExpired(answer, isElsewhere) {
 function isTemporary(answer) {
     return answer instanceof TypeError || answer.status === 429 || answer.status >= 500;
 }
-/** Whether the server says that there is no such session. Nothing else may sign anybody out. */
-async function isRefused(answer) {
-    return answer.status === 400 && (await problem(answer)).code === "invalid_grant";
-}
 /** Some networks answer everything with a page of their own, and with 200. */
 async function pairIn(answer) {
-    const pair = (await answer.json());
+    const pair = (await answer.json().catch(() => null));
     if (typeof pair?.access_token !== "string" || typeof pair.refresh_token !== "string") {
         throw new TypeError("the answer holds no tokens");
     }
@@ -471,10 +471,7 @@ function refused(answer) {
 }
 /** The error in an answer: RFC 6749 §5.2 or RFC 9457. */
 async function problem(answer) {
-    const body = (await answer
-        .clone()
-        .json()
-        .catch(() => ({})));
+    const body = (await answer.clone().json().catch(() => ({})));
     const text = (...names) => names.map((field) => body[field]).find((value) => typeof value === "string");
     const code = text("error") ?? (answer.status === 401 ? "invalid_token" : "error");
     const message = text("error_description", "detail") ?? `the answer was ${answer.status}`;

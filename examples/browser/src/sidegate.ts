@@ -9,15 +9,8 @@
  * The access token is kept in memory. Tokens are sent to the origin of `base` and to no other.
  */
 
-/** Paths of sidegate's endpoints, where they are not the usual ones. */
-export interface Endpoints {
-  login: string;
-  refresh: string;
-  logout: string;
-  logoutAll: string;
-  password: string;
-  sessions: string;
-}
+/** Paths of sidegate's endpoints. */
+export type Endpoints = typeof USUAL;
 
 /** Where the refresh token is kept: `localStorage`, or anything of that shape. It is the same one for all tabs, or this
  * page's own. `sessionStorage` is neither: a duplicated tab gets a copy of it, and is refused. */
@@ -26,19 +19,22 @@ export type TokenStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 export interface Options {
   /** Where sidegate is: `https://api.example`, or `location.origin`. */
   base: string;
+  /** Where they are not the usual ones. */
   endpoints?: Partial<Endpoints>;
   /** Default: `localStorage`, which all tabs share and which outlives a reload. */
   storage?: TokenStorage;
-  /** The session has ended: by a logout here or in another tab, by the server, or by its age. Called once. */
+  /** The login that this page took part in is over, and what it shows of that person is to go. Called once for each. */
   onSignedOut?: (why: SignedOut) => void;
   /** What happens, as it happens: for logs and demonstrations. Never holds a token. */
   onEvent?: (event: ClientEvent) => void;
-  /** How long the answer to a refresh is waited for before it is asked again, in milliseconds. Default: 10 s. */
+  /** How long the answer to a refresh or a logout is waited for before it is asked again, in milliseconds. Default: 10 s.
+   * The answer to a login is waited for six times as long, and not asked for again. */
   timeout?: number;
 }
 
-/** `logout`: somebody asked for it. `ended`: the server no longer knows the session. */
-export type SignedOut = "logout" | "ended";
+/** `logout`: somebody asked for it. `ended`: the server no longer knows the session. `replaced`: somebody has logged in
+ * in another tab, the same person or not. A login on this page is told to whoever asked for it, and to nobody else. */
+export type SignedOut = "logout" | "ended" | "replaced";
 
 export type ClientEvent =
   | { type: "signed-in"; here: boolean }
@@ -65,7 +61,8 @@ export interface Session {
 export interface Client {
   /** Whether there is a session, as far as is known here. */
   readonly signedIn: boolean;
-  /** Starts a session, in all tabs. Rejects with a {@link SidegateError}: `invalid_grant`: a wrong name or password. */
+  /** Starts a session, in all tabs, and ends the one before. Rejects with a {@link SidegateError} (`invalid_grant`: a
+   * wrong name or password), or a TypeError: there was no answer. */
   login(name: string, password: string): Promise<void>;
   /** As the global `fetch`. A 401 that comes out of it means that nobody is signed in any more, or somebody
    * else is, or that the API itself said so.
@@ -123,8 +120,7 @@ type Message =
   /** `before` is the key of the pair that was turned: what is stored may reach another tab later than this. */
   | { type: "tokens"; access: Access; before: string | null }
   | { type: "who has"; key: string }
-  | { type: "signed-in"; login: string }
-  | { type: "signed-out"; login: string; why: SignedOut };
+  | { type: "signed-out"; login: string | null; why: SignedOut };
 
 /** What became of the wish for a fresh access token. */
 type Renewed =
@@ -134,13 +130,10 @@ type Renewed =
   /** Not now: the answer that said so, or why there was none. The session lives. */
   | { is: "later"; answer: Response | TypeError };
 
-interface Pair {
-  access_token: string;
-  refresh_token: string;
-  expires_in: number;
-}
+type More = { headers?: Record<string, string>; keepalive?: boolean };
+type Pair = { access_token: string; refresh_token: string; expires_in: number };
 
-const USUAL: Endpoints = {
+const USUAL = {
   login: "/login",
   refresh: "/refresh",
   logout: "/logout",
@@ -160,8 +153,8 @@ export function createClient(options: Options): Client {
   const prefix = base.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
   const endpoints = { ...USUAL, ...options.endpoints };
   const place = `sidegate ${prefix}`;
-  const storage = options.storage ?? persistent();
-  if (isCopied(storage)) {
+  const storage = options.storage ?? allowed(() => localStorage) ?? memoryStorage();
+  if (storage === allowed(() => sessionStorage)) {
     throw new TypeError(
       "sessionStorage is copied into a duplicated tab, and the copy of a refresh token ends the session; " +
         "hint: use localStorage or memoryStorage()",
@@ -176,20 +169,19 @@ export function createClient(options: Options): Client {
   let renewing: { of: string; result: Promise<Renewed> } | null = null;
   let notBefore: { time: number; answer: Response } | null = null;
   let channel: BroadcastChannel | null = null;
-  let waiting: (() => void)[] = [];
+  const waiting: (() => void)[] = [];
   let requests = 0;
-  /** What could not be stored; then it is good for this page only. */
+  /** What could not be stored: good for this page only, and until another login is stored. */
   let unstored: Stored | null = null;
 
   // What is kept.
 
   function read(): Stored | null {
-    if (unstored) return unstored;
     try {
       const stored = JSON.parse(storage.getItem(place) ?? "null") as Stored | null;
-      return stored && stored.login && stored.refresh && stored.key ? stored : null;
+      return stored && stored.login && stored.refresh && stored.key ? stored : unstored;
     } catch {
-      return null;
+      return unstored;
     }
   }
 
@@ -199,7 +191,9 @@ export function createClient(options: Options): Client {
     if (!stored) {
       ended("logout");
     } else if (stored.login !== login) {
+      const isReplaced = login !== null;
       enter(stored.login);
+      if (isReplaced) over("replaced");
       emit({ type: "signed-in", here: false });
     }
     return stored;
@@ -211,6 +205,7 @@ export function createClient(options: Options): Client {
     login = next;
     access = null;
     notBefore = null;
+    if (unstored?.login !== next) unstored = null;
   }
 
   function keep(pair: Pair, name: Name, before: string | null, from: "login" | "refresh"): Access {
@@ -219,6 +214,8 @@ export function createClient(options: Options): Client {
     try {
       storage.setItem(place, JSON.stringify(stored));
     } catch {
+      // It is full. What is left in it is spent: whoever sent it once more would be taken for a thief.
+      storage.removeItem(place);
       unstored = stored;
     }
     enter(name.login);
@@ -229,6 +226,12 @@ export function createClient(options: Options): Client {
     return access;
   }
 
+  /** Ends the session in all tabs. */
+  function end(why: SignedOut): void {
+    tell({ type: "signed-out", login, why });
+    ended(why);
+  }
+
   /** Forgets the session, and says so if there was one. */
   function ended(why: SignedOut): void {
     const was = login;
@@ -237,7 +240,10 @@ export function createClient(options: Options): Client {
     if (was === null) return;
     if (read()?.login === was) storage.removeItem(place);
     unstored = null;
-    tell({ type: "signed-out", login: was, why });
+    over(why);
+  }
+
+  function over(why: SignedOut): void {
     emit({ type: "signed-out", why });
     options.onSignedOut?.(why);
   }
@@ -259,10 +265,8 @@ export function createClient(options: Options): Client {
       for (const go of waiting.splice(0)) go();
     } else if (message.type === "who has") {
       if (access?.key === message.key && Date.now() < access.until) tell({ type: "tokens", access, before: null });
-    } else if (message.type === "signed-out") {
-      if (message.login === login) ended(message.why);
-    } else {
-      current();
+    } else if (message.login === login) {
+      ended(message.why);
     }
   }
 
@@ -270,39 +274,38 @@ export function createClient(options: Options): Client {
   function ask(key: string, patience: number): Promise<void> {
     if (!channel) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, patience);
-      waiting.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
+      setTimeout(resolve, patience);
+      waiting.push(resolve);
       tell({ type: "who has", key });
     });
   }
 
-  /** A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it. */
   function open(): void {
     if (channel || typeof BroadcastChannel === "undefined") return;
     channel = new BroadcastChannel(place);
     channel.onmessage = (event: MessageEvent<Message>) => heard(event.data);
   }
 
-  function close(): void {
-    channel?.close();
-    channel = null;
-  }
-
   // Asking the server.
 
-  function call(path: string, fields: object, more: Omit<RequestInit, "headers"> & { headers?: object } = {}) {
-    // A redirect is never followed: it would carry a password or a refresh token to wherever it points.
-    return globalThis.fetch(prefix + path, {
-      method: "POST",
-      body: JSON.stringify(fields),
-      cache: "no-store",
-      redirect: "error",
-      ...more,
-      headers: { "Content-Type": "application/json", ...more.headers },
-    });
+  /** The whole answer, or a TypeError: without one, or with half of one, it is not known what the server has done. */
+  async function call(path: string, fields: object, patience: number, more: More = {}): Promise<Response> {
+    try {
+      // A redirect is never followed: it would carry a password or a refresh token to wherever it points.
+      const answer = await globalThis.fetch(prefix + path, {
+        method: "POST",
+        body: JSON.stringify(fields),
+        cache: "no-store",
+        redirect: "error",
+        signal: AbortSignal.timeout(patience),
+        ...more,
+        headers: { "Content-Type": "application/json", ...more.headers },
+      });
+      const body = await answer.arrayBuffer();
+      return new Response(body.byteLength ? body : null, answer);
+    } catch (error) {
+      throw error instanceof TypeError ? error : new TypeError(`${path} was not answered`);
+    }
   }
 
   /** An access token of this login other than `stale`. One renewal at a time, for all requests of this page and all its
@@ -319,16 +322,22 @@ export function createClient(options: Options): Client {
     return renewing.result;
   }
 
-  /** One tab at a time, if there are locks (not without HTTPS) and none is held by a tab that has been put to sleep. */
-  async function alone<T>(work: (isAlone: boolean) => Promise<T>): Promise<T> {
+  /** One tab at a time, if there are locks (not without HTTPS). Who has held the lock for long, or sleeps on it, loses
+   * it, and is no longer alone. */
+  async function alone<T>(work: (isAlone: () => boolean) => Promise<T>): Promise<T> {
     let begun: Promise<T> | null = null;
-    const begin = (isAlone: boolean): Promise<T> => (begun ??= work(isAlone));
-    const patience = { signal: AbortSignal.timeout(timeout) };
-    await globalThis.navigator?.locks?.request(place, patience, () => begin(true)).catch(() => null);
-    return begin(false);
+    let isAlone = false;
+    const begin = (): Promise<T> => (begun ??= work(() => isAlone));
+    const locked = async (options: LockOptions, isFree: boolean): Promise<void> => {
+      const granted = (): Promise<T> => ((isAlone = isFree), begin());
+      await globalThis.navigator?.locks?.request(place, options, granted).catch(() => (isAlone = false));
+    };
+    await locked({ signal: AbortSignal.timeout(timeout) }, true);
+    if (!begun) await locked({ steal: true }, false);
+    return begin();
   }
 
-  async function renew(of: string, stale: string | null, isAlone: boolean): Promise<Renewed> {
+  async function renew(of: string, stale: string | null, isAlone: () => boolean): Promise<Renewed> {
     let questioned: string | null = null;
     for (let attempt = 1; ; ) {
       const stored = current();
@@ -351,42 +360,45 @@ export function createClient(options: Options): Client {
       // Another tab may have logged in or out meanwhile, or refreshed where there are no locks: then this is too late.
       if (read()?.key !== stored.key) continue;
       if (answer === "refused") {
-        ended("ended");
+        end("ended");
         return { is: "none" };
       }
       if ("access_token" in answer) {
         // Tabs that are not alone may get the same pair at once, and must give it the same key. Otherwise nobody is to
         // foresee it: who has copied what was stored is noticed by the key that they lack.
-        const key = isAlone ? random() : following(stored.key);
+        const key = isAlone() ? random() : following(stored.key);
         return { is: "fresh", access: keep(answer, { login: of, key }, stored.key, "refresh") };
       }
       const wait = pause(answer, attempt++);
       emit({ type: "unavailable", status: answer instanceof Response ? answer.status : null, wait });
-      if (wait !== null) {
-        await sleep(wait);
-      } else {
-        return isTemporary(answer) ? { is: "later", answer } : { is: "none" };
-      }
+      if (wait === null) return isTemporary(answer) ? { is: "later", answer } : { is: "none" };
+      await sleep(wait);
     }
   }
 
   /** One refresh: the new pair, that there is no such session, another answer, or why none came. */
   async function turned(stored: Stored): Promise<Pair | "refused" | Response | TypeError> {
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), timeout);
     try {
       const fields = { grant_type: "refresh_token", refresh_token: stored.refresh };
-      const headers = { "Idempotency-Key": stored.key };
-      const answer = await call(endpoints.refresh, fields, { headers, signal: patience.signal });
+      const answer = await call(endpoints.refresh, fields, timeout, { headers: { "Idempotency-Key": stored.key } });
       if (answer.ok) return await pairIn(answer);
-      const whole = new Response(await answer.arrayBuffer(), answer);
-      return (await isRefused(whole)) ? "refused" : whole;
+      // That there is no such session. Nothing else may sign anybody out.
+      return answer.status === 400 && (await problem(answer)).code === "invalid_grant" ? "refused" : answer;
     } catch (error) {
-      // Without an answer, or with half of one: it is not known whether the server has turned the pair.
-      return error instanceof TypeError ? error : new TypeError("the refresh was not answered");
-    } finally {
-      clearTimeout(timer);
+      return error as TypeError;
     }
+  }
+
+  /** Ends a session on the server, if it can be reached. Any token of it will do, so that a refresh under way need not
+   * be waited for. */
+  async function quit({ refresh }: Stored): Promise<boolean> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const fields = { refresh_token: refresh };
+      const answer = await call(endpoints.logout, fields, timeout, { keepalive: true }).catch(() => null);
+      if (answer?.ok) return true;
+      if (attempt < ATTEMPTS) await sleep(250 * 2 ** attempt);
+    }
+    return false;
   }
 
   /** How long to wait before the next attempt, in milliseconds; `null`: no further one now. */
@@ -450,40 +462,29 @@ export function createClient(options: Options): Client {
     },
     fetch: send,
     async login(username, password) {
-      const answer = await call(endpoints.login, { grant_type: "password", username, password });
+      const answer = await call(endpoints.login, { grant_type: "password", username, password }, 6 * timeout);
       if (!answer.ok) throw await problem(answer);
-      const mine = { login: random(), key: random() };
-      keep(await pairIn(answer), mine, null, "login");
-      tell({ type: "signed-in", login: mine.login });
+      const pair = await pairIn(answer);
+      const replaced = read();
+      keep(pair, { login: random(), key: random() }, null, "login");
       emit({ type: "signed-in", here: true });
+      if (replaced) void quit(replaced);
     },
     async logout() {
       const stored = current();
-      if (!stored) return true;
-      ended("logout");
-      // Any token of the session will do, so that a refresh under way need not be waited for.
-      for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-        const fields = { refresh_token: stored.refresh };
-        const answer = await call(endpoints.logout, fields, { keepalive: true }).catch(() => null);
-        if (answer?.ok) return true;
-        if (attempt < ATTEMPTS) await sleep(250 * 2 ** attempt);
-      }
-      return false;
+      if (stored) end("logout");
+      return !stored || quit(stored);
     },
     async logoutEverywhere() {
       const of = current()?.login;
       await asked(endpoints.logoutAll, { method: "POST" });
-      if (current()?.login === of) ended("logout");
+      if (current()?.login === of) end("logout");
     },
     async changePassword(password, next) {
       const of = current()?.login;
       const body = JSON.stringify({ password, new_password: next });
-      const answer = await asked(endpoints.password, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body,
-      });
-      const pair = await pairIn(answer);
+      const headers = { "Content-Type": "application/json" };
+      const pair = await pairIn(await asked(endpoints.password, { method: "POST", headers, body }));
       const stored = current();
       if (stored && stored.login === of) keep(pair, { login: of, key: random() }, stored.key, "login");
     },
@@ -497,10 +498,15 @@ export function createClient(options: Options): Client {
   };
 
   open();
-  globalThis.addEventListener?.("pagehide", close);
+  // A page in the back/forward cache must not have a channel that others write to: it would be thrown out of it.
+  globalThis.addEventListener?.("pagehide", () => {
+    channel?.close();
+    channel = null;
+  });
   globalThis.addEventListener?.("pageshow", () => {
     open();
-    current();
+    // Who has turned the pair meanwhile told nobody here, and may be gone.
+    if (access?.key !== current()?.key) access = null;
   });
   login = read()?.login ?? null;
   return client;
@@ -516,21 +522,12 @@ export function memoryStorage(): TokenStorage {
   };
 }
 
-/** What survives a reload, unless the browser forbids it. */
-function persistent(): TokenStorage {
+/** A storage of the browser, unless it forbids it. */
+function allowed(storage: () => Storage): Storage | null {
   try {
-    return localStorage;
+    return storage();
   } catch {
-    return memoryStorage();
-  }
-}
-
-/** Whether a duplicated tab gets a copy of it. */
-function isCopied(storage: TokenStorage): boolean {
-  try {
-    return storage === sessionStorage;
-  } catch {
-    return false;
+    return null;
   }
 }
 
@@ -560,14 +557,9 @@ function isTemporary(answer: Response | TypeError): boolean {
   return answer instanceof TypeError || answer.status === 429 || answer.status >= 500;
 }
 
-/** Whether the server says that there is no such session. Nothing else may sign anybody out. */
-async function isRefused(answer: Response): Promise<boolean> {
-  return answer.status === 400 && (await problem(answer)).code === "invalid_grant";
-}
-
 /** Some networks answer everything with a page of their own, and with 200. */
 async function pairIn(answer: Response): Promise<Pair> {
-  const pair = (await answer.json()) as Partial<Pair> | null;
+  const pair = (await answer.json().catch(() => null)) as Partial<Pair> | null;
   if (typeof pair?.access_token !== "string" || typeof pair.refresh_token !== "string") {
     throw new TypeError("the answer holds no tokens");
   }
@@ -588,10 +580,7 @@ function refused(answer: Response | TypeError): Response {
 
 /** The error in an answer: RFC 6749 §5.2 or RFC 9457. */
 async function problem(answer: Response): Promise<SidegateError> {
-  const body = (await answer
-    .clone()
-    .json()
-    .catch(() => ({}))) as Record<string, unknown>;
+  const body = (await answer.clone().json().catch(() => ({}))) as Record<string, unknown>;
   const text = (...names: string[]): string | undefined =>
     names.map((field) => body[field]).find((value): value is string => typeof value === "string");
   const code = text("error") ?? (answer.status === 401 ? "invalid_token" : "error");

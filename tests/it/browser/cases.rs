@@ -62,6 +62,18 @@ cases! {
 }
 
 cases! {
+    tabs, "",
+    a_page_that_comes_back_does_not_wait_for_a_tab_that_is_gone
+    a_page_is_told_that_another_tabs_login_has_replaced_its_own
+    a_storage_that_is_full_keeps_no_spent_token
+    a_login_that_could_not_be_stored_gives_way_to_one_that_could
+    a_storage_that_others_have_emptied_is_noticed_at_the_next_use
+    two_tabs_of_which_one_was_overtaken_give_a_pair_one_key
+    a_login_that_is_never_answered_is_given_up
+    a_logout_that_is_never_answered_is_asked_for_again
+}
+
+cases! {
     recipes, "",
     axios_goes_on_when_the_token_has_expired
     ky_goes_on_when_the_token_has_expired
