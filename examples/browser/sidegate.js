@@ -73,14 +73,10 @@ export function createClient(options) {
     /** What is stored now, after this page has followed what other tabs have done to it. */
     function current() {
         const stored = read();
-        if (!stored) {
-            ended("logout");
-        }
-        else if (stored.login !== login) {
-            const isReplaced = login !== null;
+        if (login !== null && stored?.login !== login)
+            ended(stored ? "replaced" : "logout");
+        if (stored && stored.login !== login) {
             enter(stored.login);
-            if (isReplaced)
-                over("replaced");
             emit({ type: "signed-in", here: false });
         }
         return stored;
@@ -92,8 +88,6 @@ export function createClient(options) {
         login = next;
         access = null;
         notBefore = null;
-        if (unstored?.login !== next)
-            unstored = null;
     }
     function keep(pair, name, before, from) {
         const stored = { ...name, refresh: pair.refresh_token };
@@ -128,9 +122,6 @@ export function createClient(options) {
         if (read()?.login === was)
             storage.removeItem(place);
         unstored = null;
-        over(why);
-    }
-    function over(why) {
         emit({ type: "signed-out", why });
         options.onSignedOut?.(why);
     }
@@ -407,6 +398,12 @@ export function createClient(options) {
         // Who has turned the pair meanwhile told nobody here, and may be gone.
         if (access?.key !== current()?.key)
             access = null;
+    });
+    // What a message is about may get here later than the message. Why a login is over is known from messages only: a
+    // client takes out its own entry, and whoever empties the whole storage tells nothing.
+    globalThis.addEventListener?.("storage", ({ key, newValue }) => {
+        if (key === null || (key === place && newValue !== null))
+            current();
     });
     login = read()?.login ?? null;
     return client;

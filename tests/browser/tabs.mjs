@@ -109,13 +109,19 @@ export async function a_login_that_could_not_be_stored_gives_way_to_one_that_cou
   assert.deepEqual((await told(page, "onSignedOut")).map(({ why }) => why), ["replaced", "logout"]);
 }
 
-export async function a_storage_that_others_have_emptied_is_noticed_at_the_next_use(stage) {
+export async function a_storage_that_others_empty_is_noticed_at_once_and_an_entry_at_the_next_use(stage) {
+  const why = { type: "onSignedOut", why: "logout" };
   const page = await stage.signedIn();
   const other = await stage.tab();
   await other.evaluate(() => localStorage.clear());
+  await stage.until("the page has heard", async () => (await told(page, "onSignedOut")).length === 1);
+  assert.equal((await call(page, "/api/notes")).status, 401);
+
+  await stage.signIn(page, stage.user);
+  await other.evaluate(() => localStorage.removeItem(`sidegate ${location.origin}`));
   await stage.until("the page sees it", () => page.evaluate(() => localStorage.length === 0));
   assert.equal((await call(page, "/api/notes")).status, 401);
-  assert.deepEqual(await told(page, "onSignedOut"), [{ type: "onSignedOut", why: "logout" }]);
+  assert.deepEqual(await told(page, "onSignedOut"), [why, why]);
 }
 
 export async function two_tabs_of_which_one_was_overtaken_give_a_pair_one_key(stage) {

@@ -188,12 +188,9 @@ export function createClient(options: Options): Client {
   /** What is stored now, after this page has followed what other tabs have done to it. */
   function current(): Stored | null {
     const stored = read();
-    if (!stored) {
-      ended("logout");
-    } else if (stored.login !== login) {
-      const isReplaced = login !== null;
+    if (login !== null && stored?.login !== login) ended(stored ? "replaced" : "logout");
+    if (stored && stored.login !== login) {
       enter(stored.login);
-      if (isReplaced) over("replaced");
       emit({ type: "signed-in", here: false });
     }
     return stored;
@@ -205,7 +202,6 @@ export function createClient(options: Options): Client {
     login = next;
     access = null;
     notBefore = null;
-    if (unstored?.login !== next) unstored = null;
   }
 
   function keep(pair: Pair, name: Name, before: string | null, from: "login" | "refresh"): Access {
@@ -240,10 +236,6 @@ export function createClient(options: Options): Client {
     if (was === null) return;
     if (read()?.login === was) storage.removeItem(place);
     unstored = null;
-    over(why);
-  }
-
-  function over(why: SignedOut): void {
     emit({ type: "signed-out", why });
     options.onSignedOut?.(why);
   }
@@ -507,6 +499,11 @@ export function createClient(options: Options): Client {
     open();
     // Who has turned the pair meanwhile told nobody here, and may be gone.
     if (access?.key !== current()?.key) access = null;
+  });
+  // What a message is about may get here later than the message. Why a login is over is known from messages only: a
+  // client takes out its own entry, and whoever empties the whole storage tells nothing.
+  globalThis.addEventListener?.("storage", ({ key, newValue }) => {
+    if (key === null || (key === place && newValue !== null)) current();
   });
   login = read()?.login ?? null;
   return client;

@@ -67,7 +67,7 @@ cases! {
     a_page_is_told_that_another_tabs_login_has_replaced_its_own
     a_storage_that_is_full_keeps_no_spent_token
     a_login_that_could_not_be_stored_gives_way_to_one_that_could
-    a_storage_that_others_have_emptied_is_noticed_at_the_next_use
+    a_storage_that_others_empty_is_noticed_at_once_and_an_entry_at_the_next_use
     two_tabs_of_which_one_was_overtaken_give_a_pair_one_key
     a_login_that_is_never_answered_is_given_up
     a_logout_that_is_never_answered_is_asked_for_again
