@@ -65,10 +65,11 @@ impl Authority {
                     return Lost::Unknown;
                 }
             }
-            if watch.elapsed() >= patience {
+            let left = patience.saturating_sub(watch.elapsed());
+            if left.is_zero() {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.min(left)).await;
             pause *= 2;
         }
         if is_newer_here() {
