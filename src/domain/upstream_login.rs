@@ -348,12 +348,19 @@ fn of_value(value: Option<&Value>) -> Result<Subject, Doubt> {
     }
 }
 
-/// With space around it would be somebody else, who looks the same.
+/// With space around it, or with what is not seen at all, it would be somebody else, who looks the same.
 fn of_text(text: &str) -> Result<Subject, Doubt> {
-    if text.trim().is_empty() {
+    let seen = text.trim_matches(|char: char| char.is_whitespace() || is_unseen(char));
+    if seen.is_empty() {
         return Err(Doubt::NoSubject);
     }
-    Subject::parse(text).filter(|_| text.trim() == text).ok_or(Doubt::BadSubject)
+    Subject::parse(text).filter(|_| seen == text).ok_or(Doubt::BadSubject)
+}
+
+/// Marks that join, part or turn what stands beside them (Unicode's `Cf`, the ones without a shape), and fillers.
+const fn is_unseen(char: char) -> bool {
+    matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// A claim as tokens have it: `roles` is a list of texts, `scope` a text with spaces between (RFC 9068 §2.2.3); any other is
