@@ -203,8 +203,9 @@ impl Gateway {
     }
 
     /// An answer of ours, with the cookies that wait for one, unless it has some of its own.
-    fn with_cookies(&self, mut answer: Answer, context: &RequestContext) -> Answer {
-        if context.set_cookies.still_good(&self.authority) && !answer.headers().contains_key(header::SET_COOKIE) {
+    async fn with_cookies(&self, mut answer: Answer, context: &RequestContext) -> Answer {
+        let brings_own = answer.headers().contains_key(header::SET_COOKIE);
+        if !brings_own && context.set_cookies.still_good_after_all(&self.authority).await {
             context.set_cookies.write(answer.headers_mut());
         }
         answer
@@ -291,12 +292,12 @@ impl ProxyHttp for Gateway {
                 let refused = answer::refusal(&refusal, self.authority.realm());
                 context.reason = refused.reason;
                 let answer = self.login_page_for(session, context, refused.answer);
-                respond(session, self.with_cookies(answer, context)).await
+                respond(session, self.with_cookies(answer, context).await).await
             }
             Admission::Endpoint(endpoint, credential) => {
                 (context.decision, context.reason) = ("endpoint", endpoint.code());
                 let answer = self.run_endpoint(endpoint, credential, session, context).await?;
-                respond(session, self.with_cookies(answer, context)).await
+                respond(session, self.with_cookies(answer, context).await).await
             }
         }
     }
@@ -359,7 +360,7 @@ impl ProxyHttp for Gateway {
         forward::write_back(response, context.permit.as_ref().is_some_and(|permit| permit.identity().is_some()))?;
         let Some(cookies) = &self.cookies else { return Ok(()) };
         cookies.drop_theirs(response)?;
-        if context.set_cookies.still_good(&self.authority) {
+        if context.set_cookies.still_good_after_all(&self.authority).await {
             context.set_cookies.write_on(response)?;
         }
         Ok(())
@@ -383,7 +384,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             // The client may be gone; the request has failed either way.
             let answer = instead.unwrap_or_else(|| answer::problem(status, detail));
-            let _ = write(session, self.with_cookies(answer, context)).await;
+            let _ = write(session, self.with_cookies(answer, context).await).await;
             let _ = session.drain_request_body().await;
         }
         FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }

@@ -141,6 +141,19 @@ impl Authority {
     pub fn has_handed_out_later(&self, session: SessionId, generation: u32) -> bool {
         self.renewals.latest.get(&session).is_some_and(|latest| latest > generation)
     }
+
+    /// Whether some replica has made a later pair than that of `generation`, whose access token gave this identity. Before
+    /// that token has ended there is none, and the store is not asked.
+    pub async fn has_gone_on(&self, identity: &Identity, generation: u32) -> bool {
+        if self.clock.now() < identity.expires {
+            return false;
+        }
+        match self.store.session(identity.session).await {
+            Ok(Some(state)) => state.session.generation > generation,
+            // Over, or nobody can tell: what the browser holds is at worst the pair before, which is repeated.
+            Ok(None) | Err(_) => true,
+        }
+    }
 }
 
 async fn arrival(mut flight: Flight) -> Outcome {

@@ -42,7 +42,15 @@ pub(super) fn config(document: &Document<'_>) -> Option<Config> {
     token::lifetimes(document, access_token.as_ref(), session.as_ref());
     let rotation = token::rotation(document);
     let late_window = rotation.as_ref().map(|policy| policy.late_window);
-    let cookie = cookie::mode(document, public_url.as_deref(), access_token.as_ref(), session.as_ref(), late_window);
+    let slowest_answer = upstreams.as_ref().and_then(server::slowest_answer);
+    let cookie = cookie::mode(
+        document,
+        public_url.as_deref(),
+        access_token.as_ref(),
+        session.as_ref(),
+        late_window,
+        slowest_answer,
+    );
     let verified_cache = document.section("verification").size("cache");
     let login = login::login(document);
     let own_cookies = match (&realm, &cookie) {

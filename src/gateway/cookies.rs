@@ -87,7 +87,11 @@ impl Cookies {
         if !presented.is_empty() && asked.headers.contains_key(header::AUTHORIZATION) {
             return bad(CredentialFault::Field(FieldFault::AlsoInCookie));
         }
-        let by_cookie = !presented.is_empty() || (look != Look::Identity && !has_bearer(asked.headers));
+        let by_cookie = match look {
+            Look::Provenance => true,
+            Look::Tokens => !presented.is_empty() || !has_bearer(asked.headers),
+            Look::Identity | Look::Nothing => !presented.is_empty(),
+        };
         if by_cookie && Self::needs_provenance(asked) && !vouched(asked.headers, &self.mode.origins) {
             return bad(CredentialFault::CrossSite);
         }
@@ -274,6 +278,17 @@ impl SetCookies {
         let later = self.pair.is_some_and(|(session, generation)| authority.has_handed_out_later(session, generation));
         let ended = self.identity.as_ref().is_some_and(|identity| authority.has_ended(identity));
         !self.is_empty() && !later && !ended
+    }
+
+    /// The same of an answer that the application may have taken long for: other replicas may have gone on meanwhile.
+    pub async fn still_good_after_all(&self, authority: &Authority) -> bool {
+        let gone_on = match (&self.identity, self.pair) {
+            (Some(identity), Some((_, generation))) if self.still_good(authority) => {
+                authority.has_gone_on(identity, generation).await
+            }
+            _ => false,
+        };
+        !gone_on && self.still_good(authority)
     }
 
     pub fn write(&self, headers: &mut HeaderMap) {

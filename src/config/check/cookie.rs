@@ -20,6 +20,7 @@ pub(super) fn mode(
     access_token: Option<&AccessToken>,
     session: Option<&Session>,
     late_window: Option<Duration>,
+    slowest_answer: Option<Duration>,
 ) -> Option<Setting<CookieMode>> {
     let section = document.section("cookie");
     let on = section.flag("mode");
@@ -47,7 +48,9 @@ pub(super) fn mode(
         return Some(Setting::Off);
     }
     let repeat_window = match access_token {
-        Some(token) if !section.has("repeat_window") => Some(token.ttl.max(late_window?)),
+        Some(token) if !section.has("repeat_window") => {
+            Some(token.ttl.max(late_window?).max(slowest_answer?).min(session?.idle_ttl))
+        }
         _ => repeat_window,
     };
     if section.has("repeat_window") && repeat_window.is_some_and(|window| Some(window) < late_window) {
@@ -58,6 +61,12 @@ pub(super) fn mode(
     if section.has("repeat_window") && session.is_some_and(|session| repeat_window > Some(session.idle_ttl)) {
         let hint = "a session that idles for so long is over: lower repeat_window or raise session.idle_ttl";
         section.refuse("repeat_window", "longer than session.idle_ttl", hint);
+    }
+    if refresh_in_request == Some(true) && repeat_window < slowest_answer {
+        document.warn(
+            "cookie.repeat_window: shorter than upstream.response_timeout: a page that takes longer than it ends the \
+             session, if another is opened meanwhile",
+        );
     }
     if refresh_in_request == Some(false) && matches!(login_page, Some(Setting::On(_))) {
         document.warn(

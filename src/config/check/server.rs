@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use url::{Host, Url};
 
@@ -93,6 +94,11 @@ pub(super) fn health(document: &Document<'_>, server: Option<&Server>) -> Option
 pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let every = |address: SocketAddr| address.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && (a.ip() == b.ip() || every(a) || every(b))
+}
+
+/// How long the head of an answer may take.
+pub(super) fn slowest_answer(upstreams: &BTreeMap<String, Upstream>) -> Option<Duration> {
+    upstreams.values().map(|upstream| upstream.connect_timeout + upstream.response_timeout).max()
 }
 
 pub(super) fn upstreams(document: &Document<'_>, server: Option<&Server>) -> Option<BTreeMap<String, Upstream>> {

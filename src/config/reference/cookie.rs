@@ -42,8 +42,9 @@ pub(super) const COOKIE: Section = Section {
             Kind::Duration { from: "0s", to: "3650d" },
             r#""10m""#,
             "How long the refresh token before the live one gets the live one again: for parallel requests, and answers \
-             that were lost. A stolen cookie goes unnoticed for so long. Left out, it is `access_token.ttl`, and never \
-             less than `refresh.late_window` or more than `session.idle_ttl`.",
+             that were lost. A stolen cookie goes unnoticed for so long. Left out, it is `access_token.ttl`, or \
+             what an upstream may take to answer or `refresh.late_window` if they are longer, and at most \
+             `session.idle_ttl`.",
         ),
         key(
             "unauthenticated_html",

@@ -349,6 +349,20 @@ fn an_event_that_a_lost_session_could_set_off_is_worth_a_word() {
 }
 
 #[test]
+fn the_repeat_window_outlasts_the_slowest_page() {
+    let window = |settings: &str| {
+        let config = accepted(&format!("cookie.mode = true\naccess_token.ttl = '1m'\n{settings}"));
+        (config.rotation.cookie_window, config.warnings)
+    };
+    let slow = "upstream.default = { url = 'http://127.0.0.1:3000', response_timeout = '5m', connect_timeout = '2s' }";
+    assert_eq!(window(slow), (Duration::from_secs(302), vec![]));
+    assert_eq!(window(&format!("{slow}\nsession.idle_ttl = '4m'")).0, Duration::from_mins(4));
+    let (stated, warnings) = window(&format!("{slow}\ncookie.repeat_window = '2m'"));
+    assert_eq!((stated, warnings.len()), (Duration::from_mins(2), 1));
+    assert!(warnings[0].starts_with("cookie.repeat_window: shorter than upstream.response_timeout"), "{warnings:?}");
+}
+
+#[test]
 fn a_repeat_window_also_counts_where_the_front_end_refreshes() {
     let config = accepted("cookie = { mode = true, refresh_in_request = false, repeat_window = '2m' }");
     assert_eq!((config.rotation.cookie_window, config.warnings), (Duration::from_mins(2), vec![]));

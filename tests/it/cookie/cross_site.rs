@@ -95,6 +95,17 @@ async fn our_endpoints_ask_where_the_request_comes_from() {
     assert_eq!(browser.get(site.gate(), "/").await.status, 200);
 }
 
+/// CK-4: whatever else it brings, for its answer sets cookies.
+#[tokio::test]
+async fn a_login_with_a_token_beside_it_asks_too() {
+    let site = Site::new("").await;
+    for header in [("Origin", "https://evil.example"), ("X-Nothing", "1")] {
+        let asked = login().header("Authorization", "Bearer x").header(header.0, header.1);
+        let answer = raw::exchange(site.gate(), asked.bytes()).await;
+        assert_eq!((answer.status, SetCookie::all(&answer)), (403, vec![]), "{header:?}");
+    }
+}
+
 /// CK-10: `<img src=/logout>`.
 #[tokio::test]
 async fn nothing_is_changed_by_a_link() {

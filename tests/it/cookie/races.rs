@@ -102,6 +102,54 @@ async fn a_slow_answer_puts_no_older_pair_over_a_newer_one() {
     assert_eq!(site.generation(&session).await, Some(3));
 }
 
+/// CK-10: the same where the browser has gone on at another replica, more than once: the oldest pair is a thief's by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_asks_how_far_other_replicas_have_come() {
+    let mut site = Site::of(StoreKind::Postgres, 2, "").await;
+    let gates = site.gates();
+    let mut browser = Browser::logged_in(gates[0]).await;
+    let session = browser.session();
+    site.pass_an_expiry().await;
+    browser.forget_access();
+
+    let (tell, told) = oneshot::channel();
+    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
+    let mut slow = RawClient::connect(gates[0]).await;
+    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
+    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+
+    for generation in [1, 2, 3] {
+        assert_eq!(browser.get(gates[1], "/").await.status, 200);
+        assert_eq!(site.generation(&session).await, Some(generation));
+        site.pass_an_expiry().await;
+    }
+    tell.send(()).unwrap();
+    let answer = slow.response().await;
+    assert_eq!((answer.status, SetCookie::all(&answer)), (200, vec![]), "the browser holds later ones");
+    assert_eq!(browser.get(gates[1], "/").await.status, 200);
+    assert_eq!(site.generation(&session).await, Some(4));
+}
+
+/// A slow answer that nobody has overtaken brings its cookies, however late it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_very_slow_answer_still_brings_the_new_pair() {
+    let mut site = Site::new("").await;
+    let mut browser = Browser::logged_in(site.gate()).await;
+    site.pass_an_expiry().await;
+    browser.forget_access();
+    let (tell, told) = oneshot::channel();
+    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
+    let mut slow = RawClient::connect(site.gate()).await;
+    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
+    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    site.pass_an_expiry().await;
+    tell.send(()).unwrap();
+    let answer = slow.response().await;
+    assert_eq!((answer.status, SetCookie::all(&answer).len()), (200, 2));
+    browser.keep(&answer);
+    assert_eq!(browser.get(site.gate(), "/").await.status, 200);
+}
+
 /// The other replica does not know what this one has handed out: the browser is left with an older pair, and heals with its
 /// next request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
