@@ -18,7 +18,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 use crate::domain::body::{Body, BodyFault, Framing};
 
@@ -27,7 +27,8 @@ use super::pace::Pace;
 /// The connection.
 #[derive(Debug)]
 pub(super) struct OneAtATime {
-    stream: Stream,
+    /// Head and body of a small answer leave together, at the flush with which Pingora ends each.
+    stream: BufWriter<Stream>,
     /// Read, and not handed on yet.
     ahead: BytesMut,
     /// What is left of the request that Pingora has; none while a head is read.
@@ -38,9 +39,13 @@ pub(super) struct OneAtATime {
 /// Bytes of later requests that are read while an earlier one is answered. More wait in the socket.
 const MOST_AHEAD: usize = 16 * 1024;
 
+/// Bytes of an answer that wait for its flush.
+const WRITE_BUFFER: usize = 4 * 1024;
+
 impl OneAtATime {
     /// `patience`: how long a client may keep a body waiting before its bytes are counted.
     pub(super) fn new(stream: Stream, patience: Duration) -> Self {
+        let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
         Self { stream, ahead: BytesMut::new(), body: None, pace: Pace::new(patience) }
     }
 
@@ -69,7 +74,7 @@ impl OneAtATime {
 
     /// Whose connection it is.
     pub(super) fn peer(&self) -> Option<std::net::IpAddr> {
-        Some(self.stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip())
+        Some(self.stream.get_ref().get_socket_digest()?.peer_addr()?.as_inet()?.ip())
     }
 
     /// Reads on although nothing may be handed on, to learn whether the client is still there.
@@ -148,41 +153,43 @@ impl AsyncWrite for OneAtATime {
 #[async_trait]
 impl Shutdown for OneAtATime {
     async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
+        // What is left of an answer that was broken off goes as far as it goes at once: its reader may have stopped.
+        let _ = tokio::time::timeout(Duration::ZERO, self.stream.flush()).await;
+        Shutdown::shutdown(&mut **self.stream.get_mut()).await;
     }
 }
 
 impl UniqueID for OneAtATime {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.stream.get_ref().id()
     }
 }
 
 impl Ssl for OneAtATime {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
+        self.stream.get_ref().get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
+        self.stream.get_ref().selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for OneAtATime {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        self.stream.get_ref().get_timing_digest()
     }
 }
 
 impl GetProxyDigest for OneAtATime {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.stream.get_ref().get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for OneAtATime {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.stream.get_ref().get_socket_digest()
     }
 }
 
