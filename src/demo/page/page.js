@@ -135,8 +135,8 @@ byId("login").onsubmit = async (event) => {
     await client.login(form.get("name"), form.get("password"));
     end("The refresh token is stored, the access token is not.");
   } catch (error) {
-    step("back no", `${error.status ?? "no answer"}: ${error.code ?? ""}`);
-    end("Nobody is told which of the two was wrong.");
+    step("back no", error.status ? `${error.status}: ${error.code}` : "no answer");
+    end(error.code === "invalid_grant" ? "Nobody is told which of the two was wrong." : "Nobody is signed in.");
     byId("fault").textContent = error.message;
     byId("fault").hidden = false;
   }
@@ -238,8 +238,11 @@ setInterval(tick, 100);
 
 function show() {
   const { signedIn } = client;
+  const hadFocus = document.activeElement;
   byId("outside").hidden = signedIn;
   byId("inside").hidden = !signedIn;
+  // Who uses the keyboard goes on where the page does.
+  if (hadFocus?.closest("[hidden]")) document.querySelector(signedIn ? "#one" : "#login input").focus();
   if (!signedIn) {
     byId("who").hidden = true;
     lifetime = 0;
