@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 use crate::domain::body::{Body, BodyFault, Framing};
 
@@ -77,6 +77,11 @@ impl OneAtATime {
         Some(self.stream.get_ref().get_socket_digest()?.peer_addr()?.as_inet()?.ip())
     }
 
+    /// What is left of an answer that was broken off goes as far as it goes at once: its reader may have stopped.
+    fn send_rest(&mut self) {
+        let _ = Pin::new(&mut self.stream).poll_flush(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Reads on although nothing may be handed on, to learn whether the client is still there.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0; 1024];
@@ -90,6 +95,13 @@ impl OneAtATime {
             self.ahead.extend_from_slice(read.filled());
         }
         Poll::Pending
+    }
+}
+
+impl Drop for OneAtATime {
+    /// Who got nothing at all would take the connection for one that had ended before, and send the request again.
+    fn drop(&mut self) {
+        self.send_rest();
     }
 }
 
@@ -153,8 +165,7 @@ impl AsyncWrite for OneAtATime {
 #[async_trait]
 impl Shutdown for OneAtATime {
     async fn shutdown(&mut self) {
-        // What is left of an answer that was broken off goes as far as it goes at once: its reader may have stopped.
-        let _ = tokio::time::timeout(Duration::ZERO, self.stream.flush()).await;
+        self.send_rest();
         Shutdown::shutdown(&mut **self.stream.get_mut()).await;
     }
 }
