@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 use crate::domain::identity::Identity;
+use crate::domain::revocation::ALLOWANCE;
 use crate::domain::session::Origin;
 use crate::domain::vault::Vault;
 use crate::telemetry::Event;
@@ -39,11 +40,17 @@ impl Authority {
         lost
     }
 
+    /// Whether no other replica can have anything that is newer. One that fell silent may still be writing.
+    async fn is_alone(&self) -> bool {
+        let live = self.store.replicas(self.lifetimes.access + ALLOWANCE).await;
+        live.is_ok_and(|live| live.len() <= 1)
+    }
+
     async fn judge_lost(&self, identity: &Identity, sent: u64, from: &Origin) -> Lost {
         let Some(vaults) = &self.vaults else { return Lost::Unknown };
         let id = identity.session;
         let is_newer_here = || vaults.held(id).is_some_and(|vault| vault.version() > sent);
-        let patience = self.store_timeout + PAUSE + A_WRITE;
+        let patience = if self.is_alone().await { PAUSE + A_WRITE } else { self.store_timeout + PAUSE + A_WRITE };
         let watch = Stopwatch::start();
         let mut pause = FIRST_PAUSE;
         loop {
