@@ -30,7 +30,7 @@ settings.configure(
                 "loaders": [("django.template.loaders.locmem.Loader", {"form.html": """<!doctype html>
 <title>{{ title }}</title>
 <h1>{{ title }}</h1>
-<form method="post">{% csrf_token %}{{ form.as_p }}<button>Send</button></form>
+<form method="post">{% csrf_token %}<input type="hidden" name="next" value="{{ next }}">{{ form.as_p }}<button>Send</button></form>
 """})],
             },
         }

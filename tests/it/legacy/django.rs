@@ -10,12 +10,17 @@ const THEIRS: [&str; 2] = ["sessionid", "csrftoken"];
 const PASSWORD: &str = "correct horse battery";
 const NEW_PASSWORD: &str = "quite another phrase";
 
-/// As the form is sent, with the token of the page that the browser has seen: the gate's own counts.
 async fn sign_in(browser: &mut Browser<'_>, password: &str) -> RawResponse {
-    let form = browser.open("/accounts/login/").await;
-    let token = token_of(&form);
-    let fields = [("csrfmiddlewaretoken", token.as_str()), ("username", "ann"), ("password", password)];
-    browser.submit("/accounts/login/", &fields).await
+    sign_in_at(browser, "/accounts/login/", password).await
+}
+
+/// As the form is sent, with the token of the page that the browser has seen: the gate's own counts.
+async fn sign_in_at(browser: &mut Browser<'_>, page: &str, password: &str) -> RawResponse {
+    let form = browser.open(page).await;
+    let (token, next) = (token_of(&form), value_of(&form, "next"));
+    let fields =
+        [("csrfmiddlewaretoken", token.as_str()), ("username", "ann"), ("password", password), ("next", next.as_str())];
+    browser.submit(page, &fields).await
 }
 
 async fn signed_in(site: &Site) -> Browser<'_> {
@@ -28,9 +33,13 @@ async fn signed_in(site: &Site) -> Browser<'_> {
 
 /// What a form of this page sends along.
 fn token_of(page: &RawResponse) -> String {
+    value_of(page, "csrfmiddlewaretoken")
+}
+
+fn value_of(page: &RawResponse, field: &str) -> String {
     let text = page.text();
-    let token = text.split("name=\"csrfmiddlewaretoken\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
-    token.unwrap_or_else(|| panic!("{} has no token: {text}", page.status)).to_owned()
+    let value = text.split(&format!("name=\"{field}\" value=\"")).nth(1).and_then(|rest| rest.split('"').next());
+    value.unwrap_or_else(|| panic!("{} has no {field}: {text}", page.status)).to_owned()
 }
 
 async fn assert_at_home(browser: &mut Browser<'_>) -> String {
@@ -54,6 +63,11 @@ async fn a_person_signs_in_by_a_form_with_a_token_and_notices_no_refresh() {
     assert!(again.status == 200 && again.text().contains("enter a correct username and password"), "{}", again.text());
     assert_eq!(browser.cookies(), Vec::<&str>::new());
     assert_has_to_sign_in(&mut browser).await;
+
+    let mut elsewhere = Browser::new(&site);
+    let sent = elsewhere.open("/accounts/password/").await;
+    let arrived = sign_in_at(&mut elsewhere, sent.header("location").unwrap(), PASSWORD).await;
+    assert_eq!((arrived.status, arrived.header("location")), (302, Some("/accounts/password/")), "{}", arrived.text());
 
     let mut browser = signed_in(&site).await;
     for _ in 0..3 {

@@ -45,7 +45,8 @@ impl Wiretap {
     pub(super) fn cookie_values(&self, cookie: &str) -> Vec<String> {
         let lines = values(&self.all(Side::Answers), "set-cookie");
         let values = lines.iter().filter_map(|line| line.strip_prefix(cookie)?.strip_prefix('=')?.split(';').next());
-        values.filter(|value| !value.is_empty()).map(str::to_owned).collect()
+        // Django writes a cookie that it takes back as `""`.
+        values.map(|value| value.trim_matches('"')).filter(|value| !value.is_empty()).map(str::to_owned).collect()
     }
 
     /// Method and target of every request.
