@@ -5,6 +5,8 @@
 
 use std::net::Ipv6Addr;
 
+use memchr::{memchr, memchr_iter};
+
 use super::body::Framing;
 use super::target::{Target, TargetFault};
 
@@ -94,7 +96,7 @@ impl HeadFault {
 /// # Errors
 /// As soon as a line ends in a bare LF, or a limit is passed.
 pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
-    let first_line = buffer.iter().position(|&byte| byte == b'\n');
+    let first_line = memchr(b'\n', buffer);
     // Until its CR LF is there, a line of the full length may be followed by the CR.
     if first_line.unwrap_or(buffer.len()) > limits.request_line + 1 {
         return Err(HeadFault::LongTarget);
@@ -102,7 +104,7 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
     // What follows the longest head may have come with it or not, and has no say in the answer.
     let longest = first_line.map_or(usize::MAX, |end| end + limits.headers + 3);
     let head = &buffer[..buffer.len().min(longest)];
-    for (index, _) in head.iter().enumerate().skip(seen).filter(|(_, byte)| **byte == b'\n') {
+    for index in memchr_iter(b'\n', head).skip_while(|index| *index < seen) {
         if index == 0 || head[index - 1] != b'\r' {
             return Err(HeadFault::LineEnd);
         }
@@ -113,18 +115,20 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
     if head.len() == longest { Err(HeadFault::LongHeaders) } else { Ok(None) }
 }
 
-/// Checks a whole head, up to and including its empty line.
+/// Checks a whole head, up to and including its empty line, and tells how the body is framed that follows. A tunnel is asked
+/// for with GET, and is one to a WebSocket.
 ///
 /// # Errors
 /// The first [`HeadFault`].
-pub fn check(head: &[u8]) -> Result<(), HeadFault> {
+pub fn check(head: &[u8]) -> Result<Framing, HeadFault> {
     // The last line keeps its CR: each has exactly one to lose.
     let lines = head.strip_suffix(b"\n\r\n").filter(|lines| lines.ends_with(b"\r")).ok_or(HeadFault::LineEnd)?;
     let mut lines = split_lines(lines);
     let (method, target, is_1_1) = request_line(lines.next().unwrap_or_default())?;
     let mut hosts = 0;
-    let mut content_length = false;
+    let mut content_length = None;
     let mut chunked = false;
+    let mut to_web_socket = false;
     for (count, line) in lines.enumerate() {
         if count >= MOST_LINES {
             return Err(HeadFault::LongHeaders);
@@ -136,22 +140,22 @@ pub fn check(head: &[u8]) -> Result<(), HeadFault> {
                 return Err(HeadFault::Host);
             }
         } else if name.eq_ignore_ascii_case(b"content-length") {
-            let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
-            let canonical = value == b"0" || !value.starts_with(b"0");
-            if content_length || !digits || !canonical {
+            if content_length.is_some() {
                 return Err(HeadFault::Framing);
             }
-            content_length = true;
+            content_length = Some(length(value).ok_or(HeadFault::Framing)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             if chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(HeadFault::TransferCoding);
             }
             chunked = true;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            to_web_socket |= value.eq_ignore_ascii_case(b"websocket");
         } else if name.eq_ignore_ascii_case(b"expect") && !value.eq_ignore_ascii_case(b"100-continue") {
             return Err(HeadFault::Expectation);
         }
     }
-    if chunked && (content_length || !is_1_1) {
+    if chunked && (content_length.is_some() || !is_1_1) {
         return Err(HeadFault::Framing);
     }
     if hosts > 1 || (hosts == 0 && is_1_1) {
@@ -163,29 +167,28 @@ pub fn check(head: &[u8]) -> Result<(), HeadFault> {
     }
     // Read again where the request is judged; refused here already, for the library has an own idea of what a target is.
     Target::parse(target)?;
-    Ok(())
+    Ok(match content_length.unwrap_or_default() {
+        _ if chunked => Framing::Chunked,
+        0 if to_web_socket && method == b"GET" => Framing::Tunnel,
+        length => Framing::Length(length),
+    })
 }
 
-/// How the body is framed that follows a head which [`check`] has passed. A tunnel is asked for with GET, and is one to
-/// a WebSocket.
-#[must_use]
-pub fn framing(head: &[u8]) -> Framing {
-    let fields = split_lines(head).skip(1).filter_map(|line| header_line(line).ok());
-    let (mut length, mut tunnel) = (0, false);
-    for (name, value) in fields {
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return Framing::Chunked;
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or_default();
-        }
-        tunnel |= name.eq_ignore_ascii_case(b"upgrade") && value.eq_ignore_ascii_case(b"websocket");
-    }
-    if tunnel && length == 0 && head.starts_with(b"GET ") { Framing::Tunnel } else { Framing::Length(length) }
+/// In decimal, and in one spelling only (RFC 9110 §8.6).
+fn length(digits: &[u8]) -> Option<u64> {
+    let canonical = digits == b"0" || !digits.starts_with(b"0");
+    let plain = digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| canonical && plain)?.parse().ok()
 }
 
 fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    let ends = memchr_iter(b'\n', text).chain([text.len()]);
+    let mut begin = 0;
+    ends.map(move |end| {
+        let line = &text[begin..end];
+        begin = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
 }
 
 /// The method, the target, and whether the version is 1.1 (else it is 1.0).
@@ -213,10 +216,13 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), HeadFault> {
 }
 
 fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
-    let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::HeaderLine)?;
+    let colon = memchr(b':', line).ok_or(HeadFault::HeaderLine)?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    let good_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    if name.is_empty() || !name.iter().copied().all(is_token) || !good_value {
+    // All bytes of them, however early one is bad: that takes many at once.
+    // Counted, as that takes many bytes at once.
+    let bad = value.iter().filter(|&&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f).count();
+
+    if name.is_empty() || !name.iter().copied().all(is_token) || bad > 0 {
         return Err(HeadFault::HeaderLine);
     }
     if name.len() > LONGEST_NAME {
@@ -235,12 +241,22 @@ const fn trim(mut value: &[u8]) -> &[u8] {
 
 /// RFC 9110 §5.6.2.
 pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+    IS_TOKEN[byte as usize]
 }
+
+const IS_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
 
 /// A name or address literal with an optional port (RFC 9110 §7.2), nothing that could be read as two.
 fn is_host(value: &[u8]) -> bool {
@@ -263,7 +279,7 @@ mod tests {
     const LIMITS: HeadLimits = HeadLimits { request_line: 40, headers: 100 };
 
     fn verdict(head: &str) -> Result<(), HeadFault> {
-        check(head.as_bytes())
+        check(head.as_bytes()).map(drop)
     }
 
     #[test]
@@ -384,7 +400,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n", Framing::Length(3)),
             ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", Framing::Length(0)),
         ] {
-            assert_eq!(framing(head.as_bytes()), framed, "{head:?}");
+            assert_eq!(check(head.as_bytes()), Ok(framed), "{head:?}");
         }
     }
 

@@ -77,7 +77,7 @@ impl IdentityHeaders {
     /// Whether a client's header of this name must not reach the upstream.
     #[must_use]
     pub fn strips(&self, name: &str) -> bool {
-        self.stripped.binary_search(&fold(name)).is_ok()
+        self.stripped.binary_search_by(|known| known.bytes().cmp(folded(name))).is_ok()
     }
 
     /// What to set for a request: nothing for an anonymous one.
@@ -93,7 +93,15 @@ impl IdentityHeaders {
 /// variables (RFC 3875 §4.1.18), some every such character.
 #[must_use]
 pub fn fold(name: &str) -> String {
-    name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    folded(name).map(char::from).collect()
+}
+
+/// The same, byte by byte.
+pub fn folded(name: &str) -> impl Iterator<Item = u8> {
+    name.trim().chars().map(|char| match u8::try_from(char) {
+        Ok(byte) if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
+        _ => b'-',
+    })
 }
 
 /// A claim as one header value: text as it is, numbers and booleans in JSON's spelling, lists joined by commas.

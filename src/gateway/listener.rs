@@ -183,8 +183,7 @@ async fn read_head_into(
         let mut seen = 0;
         loop {
             if let Some(end) = head::find_end(buffer, seen, limits)? {
-                head::check(&buffer[..end])?;
-                return Ok::<_, HeadFault>(Some(end));
+                return Ok::<_, HeadFault>(Some((end, head::check(&buffer[..end])?)));
             }
             seen = buffer.len();
             if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
@@ -196,9 +195,9 @@ async fn read_head_into(
         let answer = answer::problem(408, "the request did not arrive in time");
         return Err(HeadRefusal { answer, reason: "head_slow" });
     };
-    let Some(end) = read? else { return Ok(false) };
+    let Some((end, framing)) = read? else { return Ok(false) };
     let rest = buffer.split_off(end);
-    stream.begin(head::framing(buffer), &rest)?;
+    stream.begin(framing, &rest)?;
     Ok(true)
 }
 

@@ -52,6 +52,7 @@ const DOMAIN_CRATES: &[&str] = &[
     "serde_json",
     "http",
     "base64",
+    "memchr",
     "sha2",
     "ring",
     "zeroize",
