@@ -57,21 +57,21 @@ impl LoginPage {
 }
 
 impl Asking<'_> {
-    /// Whether a person is to see the answer: the browser says so, or, if it says nothing, it wants HTML. Scripts never get
-    /// a page for an answer.
+    /// Whether a person is to see the answer: the browser says so, of links and forms alike, or, if it says nothing, it wants
+    /// HTML to read. Scripts never get a page for an answer.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
-        let shows = match self.sec_fetch_mode {
+        match self.sec_fetch_mode {
             Some(mode) => mode == b"navigate",
             None if self.other_sec_fetch => false,
+            None if !matches!(self.method, "GET" | "HEAD") => false,
             None => self.accept.is_some_and(|accept| {
                 accept.split(|&byte| byte == b',').any(|part| {
                     let essence = part.split(|&byte| byte == b';').next().unwrap_or_default();
                     essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
                 })
             }),
-        };
-        shows && matches!(self.method, "GET" | "HEAD")
+        }
     }
 }
 
@@ -106,7 +106,8 @@ mod tests {
         assert!(asks("HEAD", Some("navigate"), html));
         assert!(asks("GET", None, html));
         assert!(asks("GET", None, Some("application/json, TEXT/HTML;q=0.1")));
-        assert!(!asks("POST", Some("navigate"), html));
+        assert!(asks("POST", Some("navigate"), html), "a form");
+        assert!(!asks("POST", None, html));
         for mode in ["cors", "no-cors", "same-origin", "websocket", ""] {
             assert!(!asks("GET", Some(mode), html), "{mode}");
         }
