@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use super::browser::{from_our_page, login};
 use super::{Browser, SetCookie, Site};
 use crate::support::client::until_refused;
 use crate::support::deployment::{StoreKind, USER};
-use crate::support::raw::{RawClient, request};
-use crate::support::upstream::Script;
+use crate::support::raw::request;
 
 /// A page that answers after a logout and a new login: its session is over, and its cookies would end the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,11 +15,7 @@ async fn a_slow_answer_of_an_ended_session_leaves_the_new_one_alone() {
     let mut site = Site::new("").await;
     let mut browser = Browser::logged_in(site.gate()).await;
     site.pass_an_expiry().await;
-    let (tell, told) = oneshot::channel();
-    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
-    let mut slow = RawClient::connect(site.gate()).await;
-    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
-    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    let (mut slow, tell) = site.slow_page(&browser, site.gate()).await;
 
     assert_eq!(browser.send(site.gate(), &from_our_page(request("POST", "/logout"))).await.status, 200);
     let mut browser = Browser::logged_in(site.gate()).await;
@@ -41,11 +34,7 @@ async fn a_slow_answer_leaves_a_later_login_alone() {
     let before = browser.session();
     site.pass_an_expiry().await;
     let mut other_page = browser.clone();
-    let (tell, told) = oneshot::channel();
-    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
-    let mut slow = RawClient::connect(site.gates()[1]).await;
-    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
-    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    let (mut slow, tell) = site.slow_page(&browser, site.gates()[1]).await;
     // The same pair, which no browser of ours keeps.
     assert_eq!(other_page.get(site.gates()[1], "/").await.status, 200);
 

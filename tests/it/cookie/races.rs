@@ -6,14 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 
 use super::browser::{from_our_page, refresh_tokens};
 use super::{Browser, SetCookie, Site};
 use crate::support::deployment::StoreKind;
 use crate::support::postgres::{Durability, Server};
 use crate::support::raw::{self, RawClient, RawResponse, request};
-use crate::support::upstream::Script;
 use crate::support::wait::{blocking, until};
 use crate::support::wire::PATIENCE;
 
@@ -77,11 +75,7 @@ async fn a_slow_answer_puts_no_older_pair_over_a_newer_one() {
     site.pass_an_expiry().await;
     browser.forget_access();
 
-    let (tell, told) = oneshot::channel();
-    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
-    let mut slow = RawClient::connect(site.gate()).await;
-    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
-    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    let (mut slow, tell) = site.slow_page(&browser, site.gate()).await;
     assert_eq!(site.generation(&session).await, Some(1));
 
     // Meanwhile the same browser goes on: with the same cookies, and after the next expiry with the new ones.
@@ -102,7 +96,7 @@ async fn a_slow_answer_puts_no_older_pair_over_a_newer_one() {
     assert_eq!(site.generation(&session).await, Some(3));
 }
 
-/// CK-10: the same where the browser has gone on at another replica, more than once: the oldest pair is a thief's by then.
+/// The same where the browser has gone on at another replica, more than once: the oldest pair is a thief's by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_answer_asks_how_far_other_replicas_have_come() {
     let mut site = Site::of(StoreKind::Postgres, 2, "").await;
@@ -112,11 +106,7 @@ async fn a_slow_answer_asks_how_far_other_replicas_have_come() {
     site.pass_an_expiry().await;
     browser.forget_access();
 
-    let (tell, told) = oneshot::channel();
-    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
-    let mut slow = RawClient::connect(gates[0]).await;
-    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
-    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    let (mut slow, tell) = site.slow_page(&browser, gates[0]).await;
 
     for generation in [1, 2, 3] {
         assert_eq!(browser.get(gates[1], "/").await.status, 200);
@@ -137,11 +127,7 @@ async fn a_very_slow_answer_still_brings_the_new_pair() {
     let mut browser = Browser::logged_in(site.gate()).await;
     site.pass_an_expiry().await;
     browser.forget_access();
-    let (tell, told) = oneshot::channel();
-    site.deployment.upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
-    let mut slow = RawClient::connect(site.gate()).await;
-    slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
-    site.deployment.upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+    let (mut slow, tell) = site.slow_page(&browser, site.gate()).await;
     site.pass_an_expiry().await;
     tell.send(()).unwrap();
     let answer = slow.response().await;

@@ -8,10 +8,15 @@ use sidegate::boot::{self, Running};
 use sidegate::clock::{Clock, Entropy, SharedClock, SystemClock};
 use sidegate::domain::session::SessionId;
 
-use super::OURS;
+use tokio::sync::oneshot;
+
+use super::browser::from_our_page;
+use super::{Browser, OURS};
 use crate::store::bench::ManualClock;
 use crate::support::deployment::{Deployment, StoreKind, laid_over};
 use crate::support::postgres::{Database, DatabaseClock};
+use crate::support::raw::{RawClient, request};
+use crate::support::upstream::Script;
 
 pub(super) struct Site {
     pub(super) deployment: Deployment,
@@ -76,6 +81,17 @@ impl Site {
     /// Until the access token has ended, and a little more.
     pub(super) async fn pass_an_expiry(&mut self) {
         self.pass(TTL + Duration::from_secs(20)).await;
+    }
+
+    /// A page that this browser has asked for, and that is answered with `at last` when it is told.
+    pub(super) async fn slow_page(&self, browser: &Browser, gate: SocketAddr) -> (RawClient, oneshot::Sender<()>) {
+        let (tell, told) = oneshot::channel();
+        let upstream = &self.deployment.upstream;
+        upstream.next(Script::new().read_body().until(told).answering(200, &[], "at last"));
+        let mut slow = RawClient::connect(gate).await;
+        slow.send(browser.with_cookies(from_our_page(request("GET", "/slow"))).bytes()).await;
+        upstream.wait_until("the slow request is there", |seen| !seen.is_empty()).await;
+        (slow, tell)
     }
 
     pub(super) fn clock(&self) -> SharedClock {
