@@ -17,6 +17,8 @@ pub struct Asking<'a> {
     pub sec_fetch_mode: Option<&'a [u8]>,
     /// Whether it has any other field of Fetch Metadata.
     pub other_sec_fetch: bool,
+    /// Whether the browser says that it comes from a page of this very origin.
+    pub same_origin: bool,
     pub accept: Option<&'a [u8]>,
 }
 
@@ -57,14 +59,14 @@ impl LoginPage {
 }
 
 impl Asking<'_> {
-    /// Whether a person is to see the answer: the browser says so, of links and forms alike, or, if it says nothing, it wants
-    /// HTML to read. Scripts never get a page for an answer.
+    /// Whether a person is to see the answer: the browser says so, of links and of the own pages' forms, or, if it says
+    /// nothing, it wants HTML to read. Scripts never get a page for an answer, and another site's form leads nowhere.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
+        let reads = matches!(self.method, "GET" | "HEAD");
         match self.sec_fetch_mode {
-            Some(mode) => mode == b"navigate",
-            None if self.other_sec_fetch => false,
-            None if !matches!(self.method, "GET" | "HEAD") => false,
+            Some(mode) => mode == b"navigate" && (reads || self.same_origin),
+            None if self.other_sec_fetch || !reads => false,
             None => self.accept.is_some_and(|accept| {
                 accept.split(|&byte| byte == b',').any(|part| {
                     let essence = part.split(|&byte| byte == b';').next().unwrap_or_default();
@@ -97,6 +99,7 @@ mod tests {
                 method,
                 sec_fetch_mode: mode.map(str::as_bytes),
                 other_sec_fetch: mode.is_some(),
+                same_origin: false,
                 accept: accept.map(str::as_bytes),
             }
             .is_navigation()
@@ -106,7 +109,7 @@ mod tests {
         assert!(asks("HEAD", Some("navigate"), html));
         assert!(asks("GET", None, html));
         assert!(asks("GET", None, Some("application/json, TEXT/HTML;q=0.1")));
-        assert!(asks("POST", Some("navigate"), html), "a form");
+        assert!(!asks("POST", Some("navigate"), html), "another site's form");
         assert!(!asks("POST", None, html));
         for mode in ["cors", "no-cors", "same-origin", "websocket", ""] {
             assert!(!asks("GET", Some(mode), html), "{mode}");
@@ -114,8 +117,15 @@ mod tests {
         for accept in [None, Some("*/*"), Some("application/json"), Some("text/htmlx"), Some("")] {
             assert!(!asks("GET", None, accept), "{accept:?}");
         }
-        let silent =
-            Asking { method: "GET", sec_fetch_mode: None, other_sec_fetch: true, accept: html.map(str::as_bytes) };
+        let silent = Asking {
+            method: "GET",
+            sec_fetch_mode: None,
+            other_sec_fetch: true,
+            same_origin: true,
+            accept: html.map(str::as_bytes),
+        };
         assert!(!silent.is_navigation());
+        let form = Asking { method: "POST", sec_fetch_mode: Some(b"navigate"), ..silent };
+        assert!(form.is_navigation() && !Asking { sec_fetch_mode: Some(b"cors"), ..form }.is_navigation());
     }
 }

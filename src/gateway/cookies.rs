@@ -255,6 +255,7 @@ impl Cookies {
             method,
             sec_fetch_mode: headers.get("sec-fetch-mode").map(HeaderValue::as_bytes),
             other_sec_fetch: ["sec-fetch-site", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name)),
+            same_origin: headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
             accept: headers.get(header::ACCEPT).map(HeaderValue::as_bytes),
         };
         let location = HeaderValue::from_str(&page.location(target)).ok()?;

@@ -20,8 +20,10 @@ async fn a_person_is_sent_to_the_login_page_and_a_script_is_told() {
     let html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
     let all = &["GET", "HEAD", "POST"][..];
     for (headers, sent) in [
-        // Also with a form: who was signed out meanwhile.
-        (&[("Sec-Fetch-Mode", "navigate"), ("Accept", html)][..], all),
+        (&[("Sec-Fetch-Mode", "navigate"), ("Accept", html)][..], &["GET", "HEAD"][..]),
+        // Also with a form of the own pages: who was signed out meanwhile.
+        (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "same-origin")], all),
+        (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "cross-site")], &["GET", "HEAD"]),
         (&[("Accept", html)], &["GET", "HEAD"]),
         (&[("Sec-Fetch-Mode", "cors"), ("Accept", html)], &[]),
         (&[("Sec-Fetch-Site", "same-origin"), ("Accept", html)], &[]),
