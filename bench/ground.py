@@ -83,10 +83,13 @@ def fill(template, **values):
     return text
 
 
-def sidegate_config(store, folder, *, listen, health, upstream, routes=1, more=""):
+def sidegate_config(store, folder, *, listen, health, upstream, routes=1, more="",
+                    connections=None):
     """One worker thread, no access log, as the others have none; connections are never closed for their age."""
     rules = "\n".join(f'[[route]]\npath = "/service-{number}/{{id}}/items/*"\nroles = ["reader"]\n'
                       for number in range(routes - 1))
+    url = store if "://" in str(store) else f"sqlite:{store}"
+    pool = f"connections = {connections}" if connections else ""
     return f"""
 [server]
 public_url = "{ISSUER}"
@@ -101,7 +104,8 @@ url = "http://127.0.0.1:{upstream}"
 [limit]
 requests_per_connection = 4294967295
 [store]
-url = "sqlite:{store}"
+url = "{url}"
+{pool}
 [key]
 secret_files = ["{folder}/secret"]
 [access_token]

@@ -4,6 +4,7 @@ import argparse
 import resource
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -12,17 +13,21 @@ from pathlib import Path
 import machine
 import programs
 import proxying
+import refreshing
 from ground import ROOT, Ground
 from report import write
 
 # Name: what is asked, how it is answered.
 BENCHMARKS = {
     **proxying.BENCHMARKS,
+    **refreshing.BENCHMARKS,
 }
 
 
 def main():
     options = parse()
+    # Whoever ends us lets us clean up first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))
     # A thousand connections, and the programs inherit it.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -57,6 +62,8 @@ def parse():
     parser.add_argument("--rate", type=int, help="requests per second that latencies are taken at; without it half of "
                         "what the slowest contender can do")
     parser.add_argument("--unseen", type=int, default=120_000, help="tokens that are sent once")
+    parser.add_argument("--sizes", type=sizes, default=[1_000, 100_000, 5_000_000], help="sessions that Postgres holds")
+    parser.add_argument("--sqlite-sizes", type=sizes, default=[1_000, 100_000], help="sessions that SQLite holds")
     parser.add_argument("--only", help="only contenders with this in their name")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="where results go")
     options = parser.parse_args()
@@ -66,8 +73,15 @@ def parse():
     return options
 
 
+def sizes(text):
+    """Numbers with commas between them."""
+    return [int(number) for number in text.split(",") if number]
+
+
 if __name__ == "__main__":
     try:
         main()
     except programs.Failed as failure:
         sys.exit(f"bench: {failure}")
+    except KeyboardInterrupt:
+        sys.exit("bench: ended")

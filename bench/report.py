@@ -65,4 +65,28 @@ def proxies(result, folder):
     return lines
 
 
-TABLES = {"proxies": proxies}
+def table(result, folder):
+    """Rows of figures, each the median of its values; what a row has no value for stays empty."""
+    columns = result["columns"]
+    lines = [f"| | {' | '.join(heading for _, heading, _, _ in columns)} |", "| --- |" + " ---: |" * len(columns)]
+    for row in result["rows"]:
+        cells = [cell(row["values"].get(figure), digits, factor) for figure, _, digits, factor in columns]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    lines += ["", result["note"]]
+    for figure, title in result["plots"]:
+        rows = [(row["name"], row["values"][figure]) for row in result["rows"] if row["values"].get(figure)]
+        picture = f"{result['name']}-{figure.replace('_', '-')}.svg"
+        (folder / picture).write_text(plot.bars(title, rows), encoding="utf-8")
+        lines += ["", f"![{title}]({picture})"]
+    return lines
+
+
+def cell(values, digits, factor):
+    """With half the range, where it was measured several times."""
+    if not values:
+        return ""
+    shown = f"{statistics.median(values) * factor:,.{digits}f}"
+    return f"{shown} ± {spread(values):.0%}" if len(values) > 1 else shown
+
+
+TABLES = {"proxies": proxies, "table": table}

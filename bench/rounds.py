@@ -134,13 +134,13 @@ def load(port, ground, contender, *, seconds, skip, rate=None, connections=CONNE
     pace = [] if rate is None else ["--rate", rate, "--requests", rate * seconds]
     return checked(json.loads(programs.run(
         grounds.TOOLS, "load", "--address", f"127.0.0.1:{port}", *pool, "--skip", skip, "--seconds", seconds + 2 * bool(pace),
-        "--connections", connections, *pace, urgency=2)), contender)
+        "--connections", connections, *pace, urgency=2)), contender.name)
 
 
-def checked(result, contender):
+def checked(result, name):
     """Only good answers count, and there may be no others."""
     if result["other_statuses"] or result["errors"]:
-        raise programs.Failed(f"{contender.name}: not every answer was good: {result}")
+        raise programs.Failed(f"{name}: not every answer was good: {result}")
     return {**result, "per_second": result["requests"] / result["seconds"]}
 
 

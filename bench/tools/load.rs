@@ -1,11 +1,11 @@
-//! Requests over kept-alive connections, each with the next token of a pool.
+//! Requests over kept-alive connections, each the next of a pool.
 //!
 //! At a fixed rate a request is due at its moment whether or not a connection is free, and its latency counts from that
 //! moment: a proxy that stalls is charged for all the requests that should have been sent meanwhile.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use sidegate::clock::Stopwatch;
 
+use pool::Pool;
+
 mod answer;
+mod pool;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -24,6 +27,12 @@ pub(crate) struct Arguments {
     /// One token a line; none is sent without it
     #[arg(long)]
     tokens: Option<PathBuf>,
+    /// One body a line, in JSON: requests are POSTs of them
+    #[arg(long, conflicts_with = "tokens")]
+    bodies: Option<PathBuf>,
+    /// One refresh token a line: requests exchange them, and the file has the live ones afterwards
+    #[arg(long, conflicts_with_all = ["tokens", "bodies"])]
+    refresh: Option<PathBuf>,
     /// Begin with another line than the first
     #[arg(long, default_value_t = 0)]
     skip: usize,
@@ -41,6 +50,9 @@ pub(crate) struct Arguments {
     /// Fail when a token would be sent for the second time
     #[arg(long)]
     once: bool,
+    /// Keep the connections open for so many seconds after the outcome was printed
+    #[arg(long, default_value_t = 0)]
+    linger: u64,
 }
 
 /// One connection, and what it waits for.
@@ -54,7 +66,7 @@ struct Connection {
 /// What came of the requests.
 #[derive(Default)]
 struct Outcome {
-    /// In nanoseconds, of answers with 200.
+    /// In nanoseconds, of answers with 200 or 204.
     latencies: Vec<u64>,
     other_statuses: usize,
     errors: usize,
@@ -73,18 +85,20 @@ impl Outcome {
 pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
     // The kernel may otherwise wake this thread 50 µs late. Where that cannot be said, it stays so.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
-    let requests = requests(arguments)?;
+    let mut pool = Pool::read(arguments)?;
     let mut connections =
         (0..arguments.connections).map(|_| connect(arguments.address)).collect::<io::Result<Vec<_>>>()?;
     let watch = Stopwatch::start();
-    let outcome = send_all(arguments, &requests, &mut connections, watch)?;
+    let outcome = send_all(arguments, &mut pool, &mut connections, watch)?;
     print(outcome, watch.elapsed());
-    Ok(())
+    io::stdout().flush()?;
+    std::thread::sleep(Duration::from_secs(arguments.linger));
+    pool.keep()
 }
 
 fn send_all(
     arguments: &Arguments,
-    requests: &[Vec<u8>],
+    pool: &mut Pool,
     connections: &mut [Connection],
     watch: Stopwatch,
 ) -> io::Result<Outcome> {
@@ -105,15 +119,12 @@ fn send_all(
         {
             let connection = &mut connections[index];
             connection.due = Some(if interval.is_some() { next_due } else { now });
-            if connection.stream.write_all(&requests[started % requests.len()]).is_err() {
+            if connection.stream.write_all(&pool.next()?).is_err() {
                 outcome.errors += 1;
                 *connection = connect(arguments.address)?;
                 free.push(index);
             }
             started += 1;
-            if arguments.once && arguments.skip + started > requests.len() {
-                return Err(io::Error::other("the pool has no more tokens that were not sent yet"));
-            }
             next_due += interval.unwrap_or_default();
         }
         let patience = match interval {
@@ -130,8 +141,9 @@ fn send_all(
                 Ok(None) => continue,
                 Ok(Some(answer)) => {
                     let took = watch.elapsed().saturating_sub(connection.due.take().unwrap_or_default());
+                    pool.answered(&answer);
                     match answer.status {
-                        200 => outcome.latencies.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+                        200 | 204 => outcome.latencies.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
                         _ => outcome.other_statuses += 1,
                     }
                     if answer.closes {
@@ -183,25 +195,6 @@ fn connect(address: SocketAddr) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     Ok(Connection { stream, read: Vec::new(), due: None })
-}
-
-/// The bytes of every request of the pool, beginning with the one to begin with.
-fn requests(arguments: &Arguments) -> io::Result<Vec<Vec<u8>>> {
-    let Arguments { address, path, .. } = arguments;
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\n");
-    let Some(file) = &arguments.tokens else { return Ok(vec![format!("{head}\r\n").into_bytes()]) };
-    let mut requests: Vec<Vec<u8>> =
-        lines(file)?.iter().map(|token| format!("{head}Authorization: Bearer {token}\r\n\r\n").into_bytes()).collect();
-    if requests.is_empty() {
-        return Err(io::Error::other("the pool of tokens is empty"));
-    }
-    let begin = arguments.skip % requests.len();
-    requests.rotate_left(begin);
-    Ok(requests)
-}
-
-fn lines(file: &Path) -> io::Result<Vec<String>> {
-    Ok(std::fs::read_to_string(file)?.lines().map(str::to_owned).collect())
 }
 
 fn print(outcome: Outcome, elapsed: Duration) {
