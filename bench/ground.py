@@ -33,8 +33,8 @@ class Ground:
         self.store = folder / "store.db"
         self._make_key()
         self._make_store()
-        self._mint(self.tokens, POOL)
-        self._mint(self.unseen, unseen)
+        self.mint(self.tokens, POOL)
+        self.mint(self.unseen, unseen)
         self.upstream = self._start_upstream()
 
     def _make_key(self):
@@ -57,7 +57,7 @@ class Ground:
         with contextlib.closing(sqlite3.connect(self.store)) as store:
             store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _mint(self, out, count):
+    def mint(self, out, count):
         programs.run(TOOLS, "tokens", "--key", self.key, f"--kid={self.kid}", "--issuer", ISSUER,
                      "--audience", AUDIENCE, "--count", count, "--out", out)
 

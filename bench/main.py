@@ -10,6 +10,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
+import living
 import machine
 import programs
 import proxying
@@ -21,6 +22,7 @@ from report import write
 BENCHMARKS = {
     **proxying.BENCHMARKS,
     **refreshing.BENCHMARKS,
+    **living.BENCHMARKS,
 }
 
 
