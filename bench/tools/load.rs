@@ -27,11 +27,8 @@ pub(crate) struct Arguments {
     /// One token a line; none is sent without it
     #[arg(long)]
     tokens: Option<PathBuf>,
-    /// One body a line, in JSON: requests are POSTs of them
-    #[arg(long, conflicts_with = "tokens")]
-    bodies: Option<PathBuf>,
     /// One refresh token a line: requests exchange them, and the file has the live ones afterwards
-    #[arg(long, conflicts_with_all = ["tokens", "bodies"])]
+    #[arg(long, conflicts_with = "tokens")]
     refresh: Option<PathBuf>,
     /// Begin with another line than the first
     #[arg(long, default_value_t = 0)]
@@ -66,7 +63,7 @@ struct Connection {
 /// What came of the requests.
 #[derive(Default)]
 struct Outcome {
-    /// In nanoseconds, of answers with 200 or 204.
+    /// In nanoseconds, of answers with 200.
     latencies: Vec<u64>,
     other_statuses: usize,
     errors: usize,
@@ -143,7 +140,7 @@ fn send_all(
                     let took = watch.elapsed().saturating_sub(connection.due.take().unwrap_or_default());
                     pool.answered(&answer);
                     match answer.status {
-                        200 | 204 => outcome.latencies.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+                        200 => outcome.latencies.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
                         _ => outcome.other_statuses += 1,
                     }
                     if answer.closes {

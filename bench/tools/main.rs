@@ -6,9 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod bare;
-mod hashing;
 mod load;
-mod revocations;
 mod sessions;
 mod tokens;
 
@@ -18,10 +16,6 @@ enum Command {
     Bare(bare::Arguments),
     /// Request, at a fixed rate or a fixed number of times, and print what it took as JSON
     Load(load::Arguments),
-    /// Check a password against a hash, and print what that took as JSON
-    Hashing(hashing::Arguments),
-    /// Log sessions out, and print when other replicas heard of it as JSON
-    Revocations(revocations::Arguments),
     /// Write the refresh tokens of sessions, and the hashes that a store keeps of them
     Sessions(sessions::Arguments),
     /// Write access tokens, one a line
@@ -32,8 +26,6 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Bare(arguments) => bare::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
-        Command::Hashing(arguments) => hashing::run(&arguments),
-        Command::Revocations(arguments) => revocations::run(&arguments),
         Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
     };

@@ -3,27 +3,25 @@
 use std::io;
 
 /// What is to be known of an answer.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
     /// Whether the connection is closed after it.
-    pub(crate) closes: bool,
+    pub(super) closes: bool,
 }
 
 /// The answer that the bytes begin with, if they hold it to its end.
 ///
 /// # Errors
 /// If it is no answer, or does not say how long it is.
-pub(crate) fn whole(bytes: &[u8]) -> io::Result<Option<Answer>> {
+pub(super) fn whole(bytes: &[u8]) -> io::Result<Option<Answer>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&bytes[..end]).map_err(io::Error::other)?;
     let status = head.get(9..12).and_then(|digits| digits.parse().ok());
     let status = status.ok_or_else(|| io::Error::other("this is no HTTP answer"))?;
-    let length: usize = match field(head, "content-length").and_then(|digits| digits.parse().ok()) {
-        Some(length) => length,
-        None if status == 204 => 0,
-        None => return Err(io::Error::other("the answer does not say how long it is")),
-    };
+    let length: usize = field(head, "content-length")
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| io::Error::other("the answer does not say how long it is"))?;
     let closes = field(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let body = bytes.get(end + 4..end + 4 + length);
     Ok(body.map(|body| Answer { status, body: body.to_vec(), closes }))

@@ -23,12 +23,9 @@ impl Pool {
         if let Some(file) = &arguments.refresh {
             return Ok(Self::Refreshes { address: *address, file: file.clone(), live: lines(file)?.into() });
         }
-        let requests: Vec<Vec<u8>> = match (&arguments.tokens, &arguments.bodies) {
-            (Some(file), _) => lines(file)?.iter().map(|token| get(*address, path, Some(token))).collect(),
-            (None, Some(file)) => {
-                lines(file)?.iter().map(|body| post(*address, path, "application/json", body)).collect()
-            }
-            (None, None) => vec![get(*address, path, None)],
+        let requests: Vec<Vec<u8>> = match &arguments.tokens {
+            Some(file) => lines(file)?.iter().map(|token| get(*address, path, Some(token))).collect(),
+            None => vec![get(*address, path, None)],
         };
         Ok(Self::List { requests, next: *skip, once: *once })
     }
@@ -46,8 +43,7 @@ impl Pool {
             }
             Self::Refreshes { address, live, .. } => {
                 let token = live.pop_front().ok_or_else(|| io::Error::other("no session is free to be refreshed"))?;
-                let body = format!("grant_type=refresh_token&refresh_token={token}");
-                Ok(Cow::Owned(post(*address, "/refresh", "application/x-www-form-urlencoded", &body)))
+                Ok(Cow::Owned(refresh(*address, &token)))
             }
         }
     }
@@ -78,10 +74,12 @@ fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\n{authorization}\r\n").into_bytes()
 }
 
-fn post(address: SocketAddr, path: &str, kind: &str, body: &str) -> Vec<u8> {
+fn refresh(address: SocketAddr, token: &str) -> Vec<u8> {
+    let body = format!("grant_type=refresh_token&refresh_token={token}");
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nUser-Agent: sidegate-bench\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /refresh HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nUser-Agent: sidegate-bench\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
