@@ -104,7 +104,8 @@ pub fn find_end(buffer: &[u8], seen: usize, limits: HeadLimits) -> Result<Option
     // What follows the longest head may have come with it or not, and has no say in the answer.
     let longest = first_line.map_or(usize::MAX, |end| end + limits.headers + 3);
     let head = &buffer[..buffer.len().min(longest)];
-    for index in memchr_iter(b'\n', head).skip_while(|index| *index < seen) {
+    let unseen = head.get(seen..).unwrap_or_default();
+    for index in memchr_iter(b'\n', unseen).map(|index| seen + index) {
         if index == 0 || head[index - 1] != b'\r' {
             return Err(HeadFault::LineEnd);
         }
@@ -219,10 +220,8 @@ fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
     let colon = memchr(b':', line).ok_or(HeadFault::HeaderLine)?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
     // All bytes of them, however early one is bad: that takes many at once.
-    // Counted, as that takes many bytes at once.
-    let bad = value.iter().filter(|&&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f).count();
-
-    if name.is_empty() || !name.iter().copied().all(is_token) || bad > 0 {
+    let good_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+    if name.is_empty() || !name.iter().copied().all(is_token) || !good_value {
         return Err(HeadFault::HeaderLine);
     }
     if name.len() > LONGEST_NAME {

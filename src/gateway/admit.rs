@@ -168,9 +168,10 @@ pub(super) fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, 
         return Err(if is_scheme { FieldFault::OtherScheme } else { FieldFault::Syntax });
     }
     let body = token.trim_end_matches('=');
-    // Counted, as that takes many bytes at once.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    let is_token = !body.is_empty() && body.bytes().filter(|&byte| !is_plain(byte)).count() == 0;
+    let is_token = !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
     if is_token { Ok(Some(token)) } else { Err(FieldFault::Syntax) }
 }
 
