@@ -268,8 +268,13 @@ impl Authority {
         Ok(ended)
     }
 
-    /// Waits until every replica refuses what was ended before this call, or until `patience` is over. One that has not said
-    /// that it goes counts as there for as long as it could still accept a token from before it fell silent.
+    /// The replicas that are there. One that has not said that it goes counts as there for as long as it could still accept
+    /// a token from before it fell silent.
+    pub(super) async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
+        self.store.replicas(self.lifetimes.access + ALLOWANCE).await
+    }
+
+    /// Waits until every [replica](Self::replicas) refuses what was ended before this call, or until `patience` is over.
     ///
     /// # Errors
     /// If the store does not answer: nobody knows then.
@@ -278,7 +283,7 @@ impl Authority {
         let question = self.store.ask().await?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let live = self.store.replicas(self.lifetimes.access + ALLOWANCE).await;
+            let live = self.replicas().await;
             let took = started.elapsed();
             let is_over = took >= patience;
             match live {

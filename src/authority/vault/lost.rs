@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 use crate::domain::identity::Identity;
-use crate::domain::revocation::ALLOWANCE;
 use crate::domain::session::Origin;
 use crate::domain::vault::Vault;
 use crate::telemetry::Event;
@@ -42,8 +41,7 @@ impl Authority {
 
     /// Whether no other replica can have anything that is newer. One that fell silent may still be writing.
     async fn is_alone(&self) -> bool {
-        let live = self.store.replicas(self.lifetimes.access + ALLOWANCE).await;
-        live.is_ok_and(|live| live.len() <= 1)
+        self.replicas().await.is_ok_and(|live| live.len() <= 1)
     }
 
     async fn judge_lost(&self, identity: &Identity, sent: u64, from: &Origin) -> Lost {
