@@ -54,6 +54,12 @@ function end(moral, good) {
 const quiet = new Set();
 const calls = new Map();
 
+const OVER = {
+  logout: "signed out, in all tabs",
+  ended: "the session has ended",
+  replaced: "another login has taken its place",
+};
+
 function heard(event) {
   if (event.type === "request" || event.type === "retry") {
     const { pathname } = new URL(event.url);
@@ -91,7 +97,7 @@ function heard(event) {
     case "signed-in":
       return show();
     case "signed-out":
-      return step("aside no", event.why === "logout" ? "signed out, in all tabs" : "the session has ended");
+      return step("aside no", OVER[event.why]);
   }
 }
 
