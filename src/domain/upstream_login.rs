@@ -359,8 +359,21 @@ fn of_text(text: &str) -> Result<Subject, Doubt> {
 
 /// Marks that join, part or turn what stands beside them (Unicode's `Cf`, the ones without a shape), and fillers.
 const fn is_unseen(char: char) -> bool {
-    matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+    )
 }
 
 /// A claim as tokens have it: `roles` is a list of texts, `scope` a text with spaces between (RFC 9068 §2.2.3); any other is

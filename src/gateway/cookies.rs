@@ -283,13 +283,12 @@ impl SetCookies {
 
     /// The same of an answer that the application may have taken long for: other replicas may have gone on meanwhile.
     pub async fn still_good_after_all(&self, authority: &Authority) -> bool {
-        let gone_on = match (&self.identity, self.pair) {
-            (Some(identity), Some((_, generation))) if self.still_good(authority) => {
-                authority.has_gone_on(identity, generation).await
-            }
-            _ => false,
-        };
-        !gone_on && self.still_good(authority)
+        if !self.still_good(authority) {
+            return false;
+        }
+        let (Some(identity), Some((_, generation))) = (&self.identity, self.pair) else { return true };
+        // Also looked at again: the store may have taken its time.
+        !authority.has_gone_on(identity, generation).await && self.still_good(authority)
     }
 
     pub fn write(&self, headers: &mut HeaderMap) {

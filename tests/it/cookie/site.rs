@@ -7,7 +7,6 @@ use std::time::Duration;
 use sidegate::boot::{self, Running};
 use sidegate::clock::{Clock, Entropy, SharedClock, SystemClock};
 use sidegate::domain::session::SessionId;
-
 use tokio::sync::oneshot;
 
 use super::browser::from_our_page;
