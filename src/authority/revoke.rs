@@ -274,7 +274,7 @@ impl Authority {
         self.store.replicas(self.lifetimes.access + ALLOWANCE).await
     }
 
-    /// Waits until every [replica](Self::replicas) refuses what was ended before this call, or until `patience` is over.
+    /// Waits until every replica that is there refuses what was ended before this call, or until `patience` is over.
     ///
     /// # Errors
     /// If the store does not answer: nobody knows then.
