@@ -6,6 +6,7 @@
 //! claim: visible ASCII, no space at either end, and percent-decoding (item by item for a list) gives the claim back.
 //! `Authorization` stays only where it was verified and is asked for, and every other line of the client is left as it was.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -64,6 +65,7 @@ fn identity(claims: Map<String, Value>) -> Identity {
         expires: Timestamp::from_secs(600),
         claims,
         vault: None,
+        headers: OnceLock::new(),
     }
 }
 

@@ -20,16 +20,15 @@ impl Authority {
         }
         let now = self.clock.now();
         let digest = sha256(text.as_bytes());
-        let identity = if let Some(identity) = self.verified.get(&digest) {
-            access_token::check_times(&identity, &self.rules, now)?;
-            identity
+        let verified = if let Some(verified) = self.verified.get(&digest) {
+            access_token::check_times(&verified.identity, &self.rules, now)?;
+            verified
         } else {
             let identity = Arc::new(access_token::verify(text, self.keys.keyring().verifying(), &self.rules, now)?);
             self.open_vault(&identity)?;
-            self.verified.insert(digest, Arc::clone(&identity), text.len());
-            identity
+            self.verified.insert(digest, identity, text.len())
         };
-        if self.has_ended(&identity) { Err(TokenFault::Revoked) } else { Ok(identity) }
+        if verified.is_good(&self.revocations) { Ok(Arc::clone(&verified.identity)) } else { Err(TokenFault::Revoked) }
     }
 
     /// Whether something has ended what was verified before its time.

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use moka::Expiry;
-use moka::ops::compute::Op;
+use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
 use crate::clock::{Moment, SharedClock};
@@ -26,6 +26,8 @@ use crate::domain::time::Timestamp;
 pub struct Revocations {
     entries: Cache<Key, Entry>,
     realm_epoch: AtomicU64,
+    /// Raised after each change that makes more void.
+    version: AtomicU64,
     /// Keys whose every signature is void, for good. Few, and most often none.
     banned: RwLock<HashSet<KeyId>>,
     clock: SharedClock,
@@ -50,7 +52,7 @@ impl Revocations {
     pub fn new(clock: SharedClock) -> Self {
         let expiry = UntilEnd(SharedClock::clone(&clock));
         let entries = Cache::builder().expire_after(expiry).build();
-        Self { entries, realm_epoch: AtomicU64::new(0), banned: RwLock::default(), clock }
+        Self { entries, realm_epoch: AtomicU64::new(0), version: AtomicU64::new(1), banned: RwLock::default(), clock }
     }
 
     /// Adds a revocation; keeps the stricter of two.
@@ -64,21 +66,40 @@ impl Revocations {
         if said.until <= self.clock.now() {
             return;
         }
-        self.entries.entry(key).and_compute_with(|entry| {
+        let done = self.entries.entry(key).and_compute_with(|entry| {
             let before = entry.map(|entry| entry.into_value().held);
             let held = before.map_or(said, |before| before.merged(said));
             if before == Some(held) { Op::Nop } else { Op::Put(Entry { held, subject }) }
         });
+        if !matches!(done, CompResult::Unchanged(_)) {
+            self.raise_version();
+        }
+    }
+
+    /// Never the same again once something more has become void: what was not void under it, asked after it was read, is not
+    /// void as long as it stays. Begins at 1.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// After the change, so that whoever reads the new version finds what it stands for.
+    fn raise_version(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The realm's counter never goes back.
     pub fn raise_realm_epoch(&self, epoch: u64) {
-        self.realm_epoch.fetch_max(epoch, Ordering::AcqRel);
+        if self.realm_epoch.fetch_max(epoch, Ordering::AcqRel) < epoch {
+            self.raise_version();
+        }
     }
 
     /// Nothing that this key signed is valid any more.
     pub fn ban(&self, key: KeyId) {
-        self.banned.write().unwrap_or_else(PoisonError::into_inner).insert(key);
+        if self.banned.write().unwrap_or_else(PoisonError::into_inner).insert(key) {
+            self.raise_version();
+        }
     }
 
     /// Whether something has ended this token before its time.
@@ -172,7 +193,7 @@ impl Expiry<Key, Entry> for UntilEnd {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
     use super::*;
     use crate::clock::{Clock, SystemClock};
@@ -191,6 +212,7 @@ mod tests {
             expires: Timestamp::default(),
             claims: serde_json::Map::new(),
             vault: None,
+            headers: OnceLock::new(),
         }
     }
 
@@ -235,6 +257,34 @@ mod tests {
         set.raise_realm_epoch(7);
         set.raise_realm_epoch(1);
         assert!(set.void(&identity("bob", Epochs { realm: 6, subject: 0 })));
+    }
+
+    #[test]
+    fn whatever_makes_more_void_raises_the_version() {
+        let set = set();
+        let session = |id| Revoked::Session(SessionId::from_bytes([id; 16]));
+        let below = |n| Revoked::SubjectBelow(Subject::parse("ann").unwrap(), n);
+        let merge = |revoked| set.merge(&Revocation { revoked, until: soon() });
+        let twice = Revocation { revoked: session(3), until: soon() };
+        let mut last = set.version();
+        let mut has_risen = || std::mem::replace(&mut last, set.version()) < set.version();
+        assert!(!has_risen());
+        for revoked in [session(1), session(2), below(3), below(4), Revoked::RealmBelow(2)] {
+            merge(revoked.clone());
+            assert!(has_risen(), "{revoked:?}");
+        }
+        set.raise_realm_epoch(3);
+        assert!(has_risen());
+        set.ban(KeyId::stored("other".into()));
+        assert!(has_risen());
+        // What is known already makes nothing more void.
+        set.raise_realm_epoch(3);
+        set.ban(KeyId::stored("other".into()));
+        set.merge(&twice);
+        set.merge(&twice);
+        assert!(has_risen());
+        set.merge(&twice);
+        assert!(!has_risen());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! forgeries live: every member has one type, no name stands twice, nothing critical is skipped, and one token has one
 //! spelling.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -274,7 +274,21 @@ fn read_claims(payload: &[u8], key: &KeyId, rules: &TokenRules) -> Result<Identi
     };
     let vault = vault.map(|sealed| Arc::new(Vault::new(sealed)));
     let key = key.clone();
-    Ok(Identity { subject, session, client, scopes, roles: role_names, epochs, key, issued, expires, claims, vault })
+    let headers = OnceLock::new();
+    Ok(Identity {
+        subject,
+        session,
+        client,
+        scopes,
+        roles: role_names,
+        epochs,
+        key,
+        issued,
+        expires,
+        claims,
+        vault,
+        headers,
+    })
 }
 
 /// What can stand in a log line and in a header.

@@ -177,6 +177,8 @@ fn check_rule(route: &Route, parameters: &BTreeMap<&str, &str>, identity: &Ident
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use serde_json::json;
 
     use super::*;
@@ -199,6 +201,7 @@ mod tests {
             expires: Timestamp::default(),
             claims,
             vault: None,
+            headers: OnceLock::new(),
         }))
     }
 

@@ -42,7 +42,7 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 /// person that only a proxy in front may say. Such headers never pass; sidegate writes its own.
 #[must_use]
 pub fn is_proxy_field(name: &str) -> bool {
-    let by_prefix = [
+    const BY_PREFIX: [&str; 11] = [
         "x-forwarded-",
         "x-original-",
         "x-envoy-",
@@ -55,7 +55,7 @@ pub fn is_proxy_field(name: &str) -> bool {
         "x-amzn-oidc-",
         "x-consumer-",
     ];
-    let by_name = [
+    const BY_NAME: [&str; 14] = [
         "forwarded",
         "x-real-ip",
         "x-client-ip",
@@ -71,8 +71,8 @@ pub fn is_proxy_field(name: &str) -> bool {
         "x-method-override",
         "proxy",
     ];
-    by_prefix.iter().any(|prefix| folded(name).take(prefix.len()).eq(prefix.bytes()))
-        || by_name.iter().any(|whole| folded(name).eq(whole.bytes()))
+    BY_PREFIX.iter().any(|prefix| folded(name).take(prefix.len()).eq(prefix.bytes()))
+        || BY_NAME.iter().any(|whole| folded(name).eq(whole.bytes()))
 }
 
 #[cfg(test)]

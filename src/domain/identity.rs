@@ -3,8 +3,9 @@
 //! A header that carries identity is set or removed, never passed through: whoever can reach sidegate could otherwise be
 //! anybody. Spellings that some server folds together (`X_Auth_Subject`, `x.auth.subject`) count as the same name.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
 use serde_json::{Map, Value};
 
 use super::keys::KeyId;
@@ -29,6 +30,8 @@ pub struct Identity {
     pub claims: Map<String, Value>,
     /// The upstream's cookies as the token carries them; a newer version may be known.
     pub vault: Option<Arc<Vault>>,
+    /// What tells the upstream so, made when it is first asked for.
+    pub headers: OnceLock<Vec<(String, HeaderValue)>>,
 }
 
 /// Header names that legacy applications take for an identity; stripped from every client's request whether or not
@@ -82,10 +85,13 @@ impl IdentityHeaders {
 
     /// What to set for a request: nothing for an anonymous one.
     #[must_use]
-    pub fn values(&self, identity: Option<&Identity>) -> Vec<(&str, String)> {
-        let Some(identity) = identity else { return Vec::new() };
-        let value_of = |claim: &str| identity.claims.get(claim).and_then(header_value);
-        self.owned.iter().filter_map(|(header, claim)| Some((header.as_str(), value_of(claim)?))).collect()
+    pub fn values<'i>(&self, identity: Option<&'i Identity>) -> &'i [(String, HeaderValue)] {
+        identity.map_or(&[], |identity| identity.headers.get_or_init(|| self.prepare(identity)))
+    }
+
+    fn prepare(&self, identity: &Identity) -> Vec<(String, HeaderValue)> {
+        let value_of = |claim: &str| HeaderValue::try_from(header_value(identity.claims.get(claim)?)?).ok();
+        self.owned.iter().filter_map(|(header, claim)| Some((header.clone(), value_of(claim)?))).collect()
     }
 }
 
@@ -98,10 +104,7 @@ pub fn fold(name: &str) -> String {
 
 /// The same, byte by byte.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {
-    name.trim().chars().map(|char| match u8::try_from(char) {
-        Ok(byte) if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
-        _ => b'-',
-    })
+    name.bytes().map(|byte| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' })
 }
 
 /// A claim as one header value: text as it is, numbers and booleans in JSON's spelling, lists joined by commas.

@@ -119,6 +119,8 @@ impl End {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::domain::answer_sign::StatusRange;
     use crate::domain::keys::KeyId;
@@ -138,6 +140,7 @@ mod tests {
             expires: Timestamp::default(),
             claims: serde_json::Map::new(),
             vault: None,
+            headers: OnceLock::new(),
         }
     }
 

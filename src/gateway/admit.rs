@@ -137,13 +137,15 @@ impl Rules {
     /// What the `Authorization` field proves. A second token in the query would be the application's to choose from.
     #[must_use]
     pub fn credential(&self, headers: &HeaderMap, query: Option<&str>, authority: &Authority) -> Credential {
-        match bearer(headers, self.authorization_limit) {
+        match bearer_field(headers, self.authorization_limit) {
             Ok(None) => Credential::Nothing,
             Ok(Some(_)) if query.is_some_and(has_token) => {
                 Credential::Bad(CredentialFault::Field(FieldFault::AlsoInQuery))
             }
             Ok(Some(token)) => match authority.authenticate(token) {
                 Ok(identity) => Credential::Good(identity),
+                // Only what is not known to be one is looked at for whether it is a token at all.
+                Err(_) if !is_b64token(token) => Credential::Bad(CredentialFault::Field(FieldFault::Syntax)),
                 Err(fault) => Credential::Bad(CredentialFault::Token(fault)),
             },
             Err(fault) => Credential::Bad(CredentialFault::Field(fault)),
@@ -153,6 +155,14 @@ impl Rules {
 
 /// The token of the one `Authorization: Bearer` field (RFC 6750 §2.1): scheme in any case, one space, `b64token`.
 pub(super) fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, FieldFault> {
+    match bearer_field(headers, limit)? {
+        Some(token) if !is_b64token(token) => Err(FieldFault::Syntax),
+        token => Ok(token),
+    }
+}
+
+/// The same, but for the syntax of the token.
+fn bearer_field(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, FieldFault> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {
@@ -161,18 +171,19 @@ pub(super) fn bearer(headers: &HeaderMap, limit: usize) -> Result<Option<&str>, 
     if field.len() > limit {
         return Err(FieldFault::Syntax);
     }
-    let value = field.to_str().map_err(|_| FieldFault::Syntax)?;
+    let value = std::str::from_utf8(field.as_bytes()).map_err(|_| FieldFault::Syntax)?;
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         return Err(if is_scheme { FieldFault::OtherScheme } else { FieldFault::Syntax });
     }
-    let body = token.trim_end_matches('=');
-    let is_token = !body.is_empty()
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
-    if is_token { Ok(Some(token)) } else { Err(FieldFault::Syntax) }
+    Ok(Some(token))
+}
+
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=').as_bytes();
+    let is_in_it = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(is_in_it)
 }
 
 /// RFC 6750 §2.3.

@@ -51,7 +51,7 @@ impl Outgoing<'_> {
         let uri = self.target.origin_form().parse().map_err(|_| internal("the canonical target is no URI"))?;
         request.set_uri(uri);
         for (name, value) in self.headers.values(self.identity) {
-            request.insert_header(name.to_owned(), value)?;
+            request.insert_header(name.clone(), value)?;
         }
         if let Some(client) = self.client {
             request.insert_header("X-Forwarded-For", client.to_string())?;
@@ -108,15 +108,17 @@ pub fn take_set_cookies(response: &mut ResponseHeader, is_taken: impl Fn(&[u8]) 
 fn remove_hop_by_hop(response: &mut ResponseHeader) {
     let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let nominated = response.headers.get_all(header::CONNECTION).iter();
-    let nominated: Vec<HeaderName> = nominated
+    let nominated = nominated
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING)
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING);
+    let there = response.headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
+    let removed: Vec<HeaderName> = nominated
+        .chain(there)
+        .filter(|name| !(switches && (*name == header::CONNECTION || *name == header::UPGRADE)))
         .collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
-        if !(switches && (*name == header::CONNECTION || *name == header::UPGRADE)) {
-            response.remove_header(name);
-        }
+    for name in removed {
+        response.remove_header(&name);
     }
 }
 
