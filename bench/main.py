@@ -10,6 +10,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
+import aims
 import living
 import machine
 import programs
@@ -50,6 +51,7 @@ def main():
                 "machine": machine.facts(),
             })
             write(result, options.out)
+            aims.write(options.out)
         finally:
             if ground is not None:
                 ground.close()

@@ -219,9 +219,10 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), HeadFault> {
 fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
     let colon = memchr(b':', line).ok_or(HeadFault::HeaderLine)?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    // All bytes of them, however early one is bad: that takes many at once.
-    let good_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    if name.is_empty() || !name.iter().copied().all(is_token) || !good_value {
+    // Every byte is looked at, however early one is bad: that takes many at once.
+    let is_bad = |&byte: &u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
+    let bad_value = value.iter().fold(false, |bad, byte| bad | is_bad(byte));
+    if name.is_empty() || !name.iter().copied().all(is_token) || bad_value {
         return Err(HeadFault::HeaderLine);
     }
     if name.len() > LONGEST_NAME {
