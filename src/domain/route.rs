@@ -9,6 +9,10 @@ use serde_json::{Map, Value};
 
 use super::target::Target;
 
+use self::tree::PathTree;
+
+mod tree;
+
 /// What a route asks of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthMode {
@@ -269,6 +273,9 @@ pub enum PathFault {
 pub struct RouteTable {
     routes: Vec<Route>,
     fallback: Route,
+    /// Rule and path of each entry of the tree.
+    paths: Vec<(usize, usize)>,
+    tree: PathTree,
 }
 
 /// The rule that judges a request.
@@ -318,7 +325,18 @@ impl RouteTable {
                 }
             }
         }
-        if conflicts.is_empty() { Ok(Self { routes, fallback }) } else { Err(conflicts) }
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        let mut tree = PathTree::default();
+        let mut paths = Vec::new();
+        for (rule, route) in routes.iter().enumerate() {
+            for (number, path) in route.paths.iter().enumerate() {
+                tree.add(path, paths.len());
+                paths.push((rule, number));
+            }
+        }
+        Ok(Self { routes, fallback, paths, tree })
     }
 
     /// This table with one more rule.
@@ -333,10 +351,12 @@ impl RouteTable {
     /// rules do not name it never falls through to a wider rule.
     #[must_use]
     pub fn find<'a>(&'a self, method: &Method, target: &'a Target) -> Match<'a> {
-        let matching = self
-            .routes
-            .iter()
-            .flat_map(|route| route.paths.iter().filter_map(move |path| Some((route, path, path.parameters(target)?))));
+        let matching = self.tree.find(target.segments()).into_iter().filter_map(|entry| {
+            let (rule, path) = self.paths[entry];
+            let route = &self.routes[rule];
+            let path = &route.paths[path];
+            Some((route, path, path.parameters(target)?))
+        });
         let mut best: Vec<(&Route, &RoutePath, BTreeMap<&str, &str>)> = Vec::new();
         for candidate in matching {
             match best.first().map(|(_, path, _)| candidate.1.specificity().cmp(&path.specificity())) {
