@@ -1,15 +1,18 @@
 """What a request costs on its way through: checked, against unchecked, and against other proxies."""
 
+import json
 from dataclasses import asdict
 
+import ground as grounds
+import programs
 from contenders import bare, peer, sidegate
 from ground import ROOT
-from machine import said
+from machine import PROXY_CORE, said
 from rounds import measure
 
 
 def check(ground, options):
-    return table(ground, options, "What the check costs", """
+    result = table(ground, options, "What the check costs", """
 Every contender proxies to the same upstream with one worker thread on a core of its own, and gets the same requests over
 32 kept-alive connections, each with the next of 1,000 ES256 tokens; *unseen* gets each token once.""", [
         bare(),
@@ -17,6 +20,10 @@ Every contender proxies to the same upstream with one worker thread on a core of
         sidegate(),
         sidegate("sidegate, every token unseen", unseen=True),
     ])
+    said = (programs.run(grounds.TOOLS, "verify", "--key", ground.key, "--tokens", ground.tokens, core=PROXY_CORE)
+            for _ in range(options.rounds))
+    result["verify_us"] = [json.loads(line)["cpu_us"] for line in said]
+    return result
 
 
 def revocations(ground, options):

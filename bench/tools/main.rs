@@ -9,6 +9,7 @@ mod bare;
 mod load;
 mod sessions;
 mod tokens;
+mod verify;
 
 #[derive(Debug, Parser)]
 enum Command {
@@ -20,6 +21,8 @@ enum Command {
     Sessions(sessions::Arguments),
     /// Write access tokens, one a line
     Tokens(tokens::Arguments),
+    /// Verify the signatures of access tokens, and print what one took
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => load::run(&arguments),
         Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! Access tokens as sidegate mints them, each of a session of its own, signed with a key that sidegate was given.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -39,11 +39,8 @@ pub(crate) struct Arguments {
 /// # Errors
 /// If the key cannot be read or used, or the file not written.
 pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
-    let pem = std::fs::read(&arguments.key)?;
-    let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| io::Error::other(error.to_string()))?;
+    let key = signing_key(&arguments.key)?;
     let randomness = signing_randomness();
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &randomness);
-    let key = key.map_err(|error| io::Error::other(error.to_string()))?;
     let header = json!({ "typ": "at+jwt", "alg": "ES256", "kid": arguments.kid });
     let now = SystemClock.now().as_secs();
     let mut out = BufWriter::new(std::fs::File::create(&arguments.out)?);
@@ -54,6 +51,18 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         writeln!(out, "{signed}.{}", URL_SAFE_NO_PAD.encode(signature))?;
     }
     out.flush()
+}
+
+/// The ES256 key of a PEM file.
+///
+/// # Errors
+/// If it cannot be read or used.
+pub(crate) fn signing_key(file: &Path) -> io::Result<EcdsaKeyPair> {
+    let pem = std::fs::read(file)?;
+    let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|error| io::Error::other(error.to_string()))?;
+    let (der, randomness) = (der.secret_pkcs8_der(), signing_randomness());
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &randomness);
+    key.map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn claims(arguments: &Arguments, number: usize, now: i64) -> Value {

@@ -220,8 +220,7 @@ fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
     let colon = memchr(b':', line).ok_or(HeadFault::HeaderLine)?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
     // Every byte is looked at, however early one is bad: that takes many at once.
-    let is_bad = |&byte: &u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
-    let bad_value = value.iter().fold(false, |bad, byte| bad | is_bad(byte));
+    let bad_value = value.iter().fold(false, |bad, byte| bad | matches!(byte, 0..=8 | 10..=31 | 0x7f));
     if name.is_empty() || !name.iter().copied().all(is_token) || bad_value {
         return Err(HeadFault::HeaderLine);
     }
