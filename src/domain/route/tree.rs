@@ -1,13 +1,13 @@
 //! The paths of all rules by their segments: what a request costs depends on its own path, not on how many rules there are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{RoutePath, Segment};
 
 /// What is found below one beginning of a path. An entry is whatever number its path was added with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PathTree {
-    literals: HashMap<String, PathTree>,
+    literals: BTreeMap<String, PathTree>,
     parameter: Option<Box<PathTree>>,
     ends_here: Vec<usize>,
     open_ended: Vec<usize>,
